@@ -1,0 +1,45 @@
+package core
+
+import "context"
+
+// FactKind says what a revocation is about.
+type FactKind string
+
+// The kinds.
+const (
+	FactSession    FactKind = "session" // Subject is a sid
+	FactToken      FactKind = "token"   // Subject is a jti
+	FactUser       FactKind = "user"
+	FactAPIKey     FactKind = "apikey"
+	FactClient     FactKind = "client"
+	FactAccount    FactKind = "account"
+	FactEverything FactKind = "everything"
+)
+
+// Fact is a numbered revocation. Numbers rise in commit order: who has seen n
+// has seen all below it.
+type Fact struct {
+	Number  int64
+	Kind    FactKind
+	Subject string
+	Spare   string // sid that a fact on a user leaves alive
+	Reason  string
+	At      int64 // for people; never compared
+	PurgeAt int64 // may be removed then
+}
+
+// Facts is the part of Store that knows revocations.
+type Facts interface {
+	// AddFact appends p.Fact and returns it with its number.
+	AddFact(ctx context.Context, p *AddFactParams) (*Fact, error)
+	// FactsSince returns facts numbered above n, in order, and the highest
+	// number committed (also when facts below it were purged).
+	FactsSince(ctx context.Context, n int64, limit int) (facts []Fact, last int64, err error)
+}
+
+// AddFactParams is one step.
+type AddFactParams struct {
+	Fact  Fact
+	Now   int64
+	Event Event
+}

@@ -1,0 +1,45 @@
+package core
+
+import "github.com/sallyport/sallyport/internal/token"
+
+// Principal is who a verified token speaks for, as of now.
+type Principal struct {
+	Kind      token.Kind // Access or Application (Refresh where a route lists it)
+	Mount     string
+	TokenID   string // jti
+	Session   SessionID
+	Subject   Subject
+	Scopes    []string // the subject's roles, narrowed where the token is
+	IssuedAt  int64
+	ExpiresAt int64    // 0 = never
+	Networks  []string // CIDRs an application token is limited to
+	Claims    []byte   // the token's payload, a JSON object
+}
+
+// Scope is the roles joined by spaces, as the scope claim has them.
+func (p *Principal) Scope() string { return joinScope(p.Scopes) }
+
+// HasRole reports whether role is among the principal's scopes.
+func (p *Principal) HasRole(role string) bool {
+	for _, s := range p.Scopes {
+		if s == role {
+			return true
+		}
+	}
+	return false
+}
+
+func joinScope(roles []string) string {
+	n := 0
+	for _, r := range roles {
+		n += len(r) + 1
+	}
+	b := make([]byte, 0, n)
+	for i, r := range roles {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = append(b, r...)
+	}
+	return string(b)
+}

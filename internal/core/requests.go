@@ -1,0 +1,112 @@
+package core
+
+import (
+	"net/netip"
+
+	"github.com/sallyport/sallyport/internal/token"
+)
+
+// Client is where a request came from; edges fill it in.
+type Client struct {
+	Address             netip.Addr // the client's, after trusted proxies
+	UserAgent           string
+	RequestID           string
+	ForwardedByUnlisted bool // an unlisted peer sent forwarding headers: its address is not one network (SECURITY 50)
+}
+
+// LoginRequest asks for a session by user name and password.
+type LoginRequest struct {
+	Mount          *Mount
+	Account        string // shortname; used only where the mount serves any account
+	Username       string // user name or e-mail, as typed
+	Password       string
+	WithoutRefresh bool // the contract's answer has no refresh token
+	Client         Client
+}
+
+// RefreshRequest presents a refresh token.
+type RefreshRequest struct {
+	Mount   *Mount
+	Token   string
+	Subject string // where the contract asks for it: must be the token's subject
+	Client  Client
+}
+
+// RenewRequest exchanges a live access token for a new one in its session.
+type RenewRequest struct {
+	Mount  *Mount
+	Token  string
+	Client Client
+}
+
+// ExchangeRequest presents a request token signed with an API key.
+type ExchangeRequest struct {
+	Mount  *Mount
+	Token  string
+	Client Client
+}
+
+// MintRequest asks for an application token, by refresh token (vendor
+// contracts) or by access token.
+type MintRequest struct {
+	Mount    *Mount
+	Token    string
+	Kinds    []token.Kind // kinds accepted as the credential
+	Label    string
+	Networks []string
+	Scopes   []string
+	Client   Client
+}
+
+// VerifyRequest asks whether a token is good, and whose it is. Nothing moves.
+type VerifyRequest struct {
+	Mount  *Mount
+	Token  string
+	Kinds  []token.Kind
+	Client Client
+}
+
+// LogoutScope says which sessions a logout ends.
+type LogoutScope string
+
+// The scopes.
+const (
+	LogoutThis   LogoutScope = "this"
+	LogoutOthers LogoutScope = "others"
+	LogoutAll    LogoutScope = "all"
+)
+
+// LogoutRequest ends sessions of the token's subject.
+type LogoutRequest struct {
+	Mount  *Mount
+	Token  string
+	Kinds  []token.Kind // e.g. Refresh, Access
+	Scope  LogoutScope
+	Client Client
+}
+
+// AuthenticateRequest is the gateway's question: may this token pass here?
+type AuthenticateRequest struct {
+	Mounts  []*Mount     // whose tokens the rule accepts, in order of preference
+	Kinds   []token.Kind // default: Access and Application
+	Token   string
+	Roles   []string // any of these is needed; empty = none
+	Account string   // shortname the principal must belong to, "" = any
+	Client  Client
+}
+
+// Granted is the answer of every grant. Tokens not issued are "".
+type Granted struct {
+	Now              int64
+	AccessToken      string
+	AccessExpires    int64
+	RefreshToken     string
+	RefreshExpires   int64
+	IDToken          string
+	IDExpires        int64
+	ApplicationToken string
+	ApplicationID    string
+	Session          *Session
+	Subject          *Subject
+	Verdict          string // e.g. "moved", "replayed": for logs
+}
