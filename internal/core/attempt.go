@@ -1,6 +1,10 @@
 package core
 
-import "context"
+import (
+	"context"
+
+	"github.com/sallyport/sallyport/internal/limit"
+)
 
 // AttemptKey names the counters of one login name, known or not: a keyed hash
 // of account and canonical name, so that neither the store nor a log tells
@@ -41,11 +45,20 @@ type ReserveParams struct {
 	Now         int64
 }
 
-// BudgetLimit is a GCRA limit in milliseconds.
-type BudgetLimit struct {
-	IntervalMS int64 // one try each, in the long run
-	Burst      int64 // tries that may come at once
-}
+// BudgetLimit is the shape of a budget; its comment gives the arithmetic that a
+// store does in one statement.
+type BudgetLimit = limit.Policy
+
+// Outcome is how a reserved attempt ended.
+type Outcome = limit.Outcome
+
+// The outcomes; see limit for what each does to the budget.
+const (
+	AttemptFailed    = limit.Failed
+	AttemptSucceeded = limit.Succeeded
+	AttemptRepeated  = limit.Repeated
+	AttemptUnjudged  = limit.Unjudged
+)
 
 // Reservation is the outcome of ReserveAttempt.
 type Reservation struct {
@@ -55,8 +68,10 @@ type Reservation struct {
 	Failures   int64  // how full the budget is, in tries
 }
 
-// SettleParams settles a reservation after a success (failures stay counted).
+// SettleParams settles a reservation once the password was judged, or was not.
+// A failure needs no settling: the reservation stays spent.
 type SettleParams struct {
+	Outcome Outcome
 	Key     AttemptKey
 	User    string
 	Network string
