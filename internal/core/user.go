@@ -67,6 +67,9 @@ type Users interface {
 	// (compare and set on the hash just verified); it raises no version and
 	// reports whether it replaced.
 	UpgradeHash(ctx context.Context, p *UpgradeHashParams) (bool, error)
+	// HashSamples returns one stored hash of each format and cost, so that the
+	// hasher can make all verifications cost the same.
+	HashSamples(ctx context.Context) ([]string, error)
 }
 
 // UserQuery selects users. Zero values mean "any".
