@@ -200,6 +200,7 @@ func (s *Service) apiKeyByID(ctx context.Context, id string) (*APIKeyRecord, err
 func (s *Service) changeAPIKey(ctx context.Context, p *ChangeAPIKeyParams) (*APIKey, error) {
 	p.FactPurgeAt = s.factPurgeAt(p.Now)
 	k, err := s.store.ChangeAPIKey(ctx, p)
+	s.cache.drop()
 	switch {
 	case errors.Is(err, ErrNoRow):
 		return nil, Errorf(NotFound, "this API key does not exist any more")

@@ -199,6 +199,7 @@ func (s *Service) changeUser(ctx context.Context, p *ChangeUserParams) (*User, e
 	case err != nil:
 		return nil, storeErr(err)
 	}
+	s.cache.drop()
 	return u, s.catchUp(ctx)
 }
 

@@ -2,6 +2,9 @@ package core
 
 import (
 	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
 
 	"github.com/sallyport/sallyport/internal/token"
 )
@@ -29,7 +32,93 @@ type Check struct {
 	Detail string
 }
 
-// InspectToken explains a token over all mounts.
+// InspectToken explains a token over all mounts: it verifies it as Authenticate does, for
+// every kind, and keeps account of each step.
 func (s *Service) InspectToken(ctx context.Context, raw string) (*Inspection, error) {
-	return s.inspect(ctx, raw)
+	raw = strings.TrimSpace(raw)
+	in := &Inspection{}
+	in.Header, in.Payload = peek(raw)
+	now := s.now()
+	id, err := s.identify(raw, s.Mounts(), now)
+	code := TokenInvalid
+	if err != nil {
+		code = CodeOf(err)
+	}
+	if err != nil && code == TokenMalformed {
+		in.check("form", false, err.Error())
+		in.Verdict = "This is not a token: " + err.Error()
+		return in, nil
+	}
+	in.check("form", true, "three canonical base64url parts, a strict header")
+	if id == nil {
+		in.check("signature", false, "no key of any mount here made it")
+		in.Verdict = "Refused: no key of this server signed it. It comes from another issuer, its key was dropped, or it was altered."
+		return in, nil
+	}
+	in.Kind, in.Mount = id.kind, id.mount.ID
+	in.check("signature", true, "signed by the "+string(id.kind)+" keys of mount "+id.mount.ID)
+	if id.claims != nil {
+		in.KeyID = id.claims.KeyID
+	}
+	if err != nil {
+		name := "claims"
+		if code == TokenExpired {
+			name = "expiry"
+		}
+		in.check(name, false, err.Error())
+		in.Verdict = "Refused: " + err.Error()
+		return in, nil
+	}
+	in.check("claims", true, "issuer, audience, kind and times are as the contract says")
+	return in, s.inspectLive(ctx, in, id, raw, now)
+}
+
+// inspectLive looks at what stands behind the token now.
+func (s *Service) inspectLive(ctx context.Context, in *Inspection, id *identified, raw string, now int64) error {
+	var p *Principal
+	var err error
+	if id.kind == token.Application {
+		p, err = s.applicationPrincipal(ctx, id, raw)
+	} else {
+		if sid, perr := ParseSessionID(id.claims.SessionID); perr == nil {
+			if sess, _, serr := s.store.SessionByID(ctx, sid); serr == nil {
+				in.Session = sess
+			}
+		}
+		p, err = s.sessionPrincipal(ctx, id, now)
+	}
+	var e *Error
+	if err != nil && (!errors.As(err, &e) || e.Code == Unavailable) {
+		return err
+	}
+	if err != nil {
+		in.check("live", false, e.Reason)
+		in.Verdict = "Refused: " + e.Reason
+		return nil
+	}
+	in.Subject, in.Valid = &p.Subject, true
+	in.check("live", true, "session or token, subject and account are active, nothing revokes it")
+	in.Verdict = "Good: this " + string(id.kind) + " token speaks for " + p.Subject.Username + "."
+	if id.kind == token.Refresh || id.kind == token.ID {
+		in.Verdict += " It does not open the API; only access and application tokens do."
+	}
+	return nil
+}
+
+func (in *Inspection) check(name string, ok bool, detail string) {
+	in.Checks = append(in.Checks, Check{Name: name, OK: ok, Detail: detail})
+}
+
+// peek decodes header and payload for showing, verified or not.
+func peek(raw string) (header, payload string) {
+	parts := strings.SplitN(raw, ".", 4)
+	if len(parts) != 3 || len(raw) > token.MaxSize {
+		return "", ""
+	}
+	h, err1 := base64.RawURLEncoding.DecodeString(parts[0])
+	p, err2 := base64.RawURLEncoding.DecodeString(parts[1])
+	if err1 != nil || err2 != nil {
+		return "", ""
+	}
+	return string(h), string(p)
 }

@@ -1,0 +1,271 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// catchUp reads the facts that are new and takes them into memory. Every act
+// that adds a fact calls it before it answers, so that this node refuses what
+// it has just ended; Run calls it when the store has news, and each half second.
+func (s *Service) catchUp(ctx context.Context) error {
+	s.followMu.Lock()
+	defer s.followMu.Unlock()
+	for {
+		last, _ := s.revoked.state()
+		now := s.now()
+		facts, highest, err := s.store.FactsSince(ctx, last, 1000)
+		if err != nil {
+			return storeErr(err)
+		}
+		if len(facts) < 1000 {
+			s.revoked.add(facts, highest, now)
+			return nil
+		}
+		s.revoked.add(facts, facts[len(facts)-1].Number, now)
+	}
+}
+
+// Run follows the store and does the chores until ctx ends: revocations, last
+// uses, the minute's audit summary, purging. It returns when the last buffered
+// uses are written.
+func (s *Service) Run(ctx context.Context) {
+	follow := time.NewTicker(500 * time.Millisecond)
+	flush := time.NewTicker(5 * time.Second)
+	minute := time.NewTicker(time.Minute)
+	defer follow.Stop()
+	defer flush.Stop()
+	defer minute.Stop()
+	var deaf bool
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			s.Flush(last)
+			cancel()
+			return
+		case <-s.store.Changes():
+		case <-follow.C:
+			s.watchClock(ctx)
+		case <-flush.C:
+			s.flushTouches(ctx)
+		case <-minute.C:
+			s.Flush(ctx)
+			s.Purge(ctx)
+			s.rememberClock(ctx)
+		}
+		if err := s.catchUp(ctx); err != nil && ctx.Err() == nil {
+			if !deaf {
+				s.log.Error("revocations cannot be read; refusing tokens until they can", "err", err)
+			}
+			deaf = true
+		} else if deaf && err == nil {
+			s.log.Info("revocations are heard again")
+			deaf = false
+		}
+	}
+}
+
+// Flush writes what is buffered: last uses and the summary of refusals.
+func (s *Service) Flush(ctx context.Context) {
+	s.flushTouches(ctx)
+	events := s.refusals.take()
+	if len(events) == 0 {
+		return
+	}
+	if err := s.store.AppendAudit(ctx, s.now(), events); err != nil {
+		s.log.Warn("the summary of refusals could not be written", "err", err)
+	}
+}
+
+// Purge removes expired rows in bounded steps, unless the clock is in doubt.
+func (s *Service) Purge(ctx context.Context) {
+	now := s.now()
+	if s.clock.inDoubt() {
+		return
+	}
+	s.revoked.purge(now)
+	for range 100 {
+		rep, err := s.store.Purge(ctx, now, 500)
+		if err != nil {
+			if !errors.Is(err, context.Canceled) {
+				s.log.Warn("purging failed; it is tried again in a minute", "err", err)
+			}
+			return
+		}
+		if !rep.More {
+			return
+		}
+	}
+}
+
+// touches buffers last uses: one a minute for each session or token.
+type touches struct {
+	mu       sync.Mutex
+	sessions map[SessionID]Touch
+	tokens   map[string]TokenTouch
+	recent   map[string]int64 // id -> minute already written
+}
+
+// touchBuffer bounds the buffer; beyond it a last use goes unrecorded, which
+// fails nothing.
+const touchBuffer = 20_000
+
+func (t *touches) session(u Touch) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.sessions == nil {
+		t.sessions = map[SessionID]Touch{}
+	}
+	if len(t.sessions) < touchBuffer && t.due(string(u.ID.Key[:]), u.At) {
+		t.sessions[u.ID] = u
+	}
+}
+
+func (t *touches) token(u TokenTouch) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.tokens == nil {
+		t.tokens = map[string]TokenTouch{}
+	}
+	if len(t.tokens) < touchBuffer && t.due(u.ID+"@"+u.Address, u.At) {
+		t.tokens[u.ID] = u
+	}
+}
+
+// due reports whether the minute of this use has not been noted yet.
+func (t *touches) due(id string, at int64) bool {
+	if t.recent == nil || len(t.recent) >= 2*touchBuffer {
+		t.recent = map[string]int64{}
+	}
+	minute := at / 60_000
+	if t.recent[id] == minute {
+		return false
+	}
+	t.recent[id] = minute
+	return true
+}
+
+func (t *touches) take() (ss []Touch, ts []TokenTouch) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, u := range t.sessions {
+		ss = append(ss, u)
+	}
+	for _, u := range t.tokens {
+		ts = append(ts, u)
+	}
+	t.sessions, t.tokens = nil, nil
+	return ss, ts
+}
+
+func (s *Service) flushTouches(ctx context.Context) {
+	ss, ts := s.touches.take()
+	if len(ss) > 0 {
+		if err := s.store.TouchSessions(ctx, s.now(), ss); err != nil {
+			s.log.Warn("last uses of sessions could not be written", "err", err)
+		}
+	}
+	if len(ts) > 0 {
+		if err := s.store.TouchApplicationTokens(ctx, ts); err != nil {
+			s.log.Warn("last uses of application tokens could not be written", "err", err)
+		}
+	}
+}
+
+// refusals counts what strangers are refused; the minute's summary is one
+// audit record for each grant, mount and reason, however many they were.
+type refusals struct {
+	mu     sync.Mutex
+	counts map[refusal]*refusalCount
+}
+
+type refusal struct{ grant, mount, reason string }
+
+type refusalCount struct {
+	n         int
+	addresses map[string]int
+}
+
+// The bounds on what a minute may remember.
+const (
+	refusalKinds     = 200
+	refusalAddresses = 20
+)
+
+func (r *refusals) add(key refusal, address string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.counts == nil {
+		r.counts = map[refusal]*refusalCount{}
+	}
+	c := r.counts[key]
+	if c == nil {
+		if len(r.counts) >= refusalKinds {
+			return
+		}
+		c = &refusalCount{addresses: map[string]int{}}
+		r.counts[key] = c
+	}
+	c.n++
+	if _, seen := c.addresses[address]; seen || len(c.addresses) < refusalAddresses {
+		c.addresses[address]++
+	}
+}
+
+func (r *refusals) take() []Event {
+	r.mu.Lock()
+	counts := r.counts
+	r.counts = nil
+	r.mu.Unlock()
+	var events []Event
+	for k, c := range counts {
+		detail := map[string]string{"grant": k.grant, "reason": k.reason, "count": strconv.Itoa(c.n)}
+		for i, a := range slices.Sorted(maps.Keys(c.addresses)) {
+			detail["address"+strconv.Itoa(i+1)] = a + " " + strconv.Itoa(c.addresses[a])
+		}
+		events = append(events, Event{Kind: "refusals", Mount: k.mount, Detail: detail})
+	}
+	slices.SortFunc(events, func(a, b Event) int {
+		return compareStrings(a.Mount+a.Detail["grant"]+a.Detail["reason"], b.Mount+b.Detail["grant"]+b.Detail["reason"])
+	})
+	return events
+}
+
+func compareStrings(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// outcome counts what became of a request, and remembers refusals for the
+// minute's summary.
+func (s *Service) outcome(grant string, m *Mount, c *Client, err error) {
+	mount := ""
+	if m != nil {
+		mount = m.ID
+	}
+	if err == nil {
+		s.observer.Outcome(grant, mount, "")
+		return
+	}
+	code := CodeOf(err)
+	s.observer.Outcome(grant, mount, code)
+	if code.Is(Unauthorized) || code.Is(Forbidden) || code.Is(TooMany) {
+		reason := string(code)
+		var e *Error
+		if errors.As(err, &e) && e.Reason != "" && len(e.Reason) < 60 {
+			reason = e.Reason
+		}
+		s.refusals.add(refusal{grant, mount, reason}, addressText(c.Address))
+	}
+}

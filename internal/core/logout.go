@@ -1,0 +1,61 @@
+package core
+
+import (
+	"context"
+
+	"github.com/sallyport/sallyport/internal/token"
+)
+
+// Logout ends the session of a token, or the others of its subject, or all.
+// Any refresh token that the session ever had will do: its holder wants out,
+// and ending a session twice is no error.
+func (s *Service) Logout(ctx context.Context, r *LogoutRequest) error {
+	err := s.logout(ctx, r)
+	s.outcome("logout", r.Mount, &r.Client, err)
+	return err
+}
+
+func (s *Service) logout(ctx context.Context, r *LogoutRequest) error {
+	now := s.now()
+	if len(r.Kinds) == 0 {
+		r.Kinds = []token.Kind{token.Refresh, token.Access}
+	}
+	id, err := s.wanted(r.Mount, r.Token, now, r.Kinds...)
+	if err != nil {
+		return err
+	}
+	sid, err := ParseSessionID(id.claims.SessionID)
+	if err != nil {
+		return &Error{Code: TokenMalformed, Reason: "sid", Err: err}
+	}
+	if r.Scope == "" || r.Scope == LogoutThis {
+		return s.endSession(ctx, r, sid)
+	}
+	// Ending other sessions needs one that is alive: an old token must not.
+	p, err := s.sessionPrincipal(ctx, id, now)
+	if err != nil {
+		return err
+	}
+	ev := logoutEvent(r, p.Subject.Account, p.Subject.ID, id.claims.SessionID)
+	params := &RevokeSessionsParams{Subject: p.Subject.ID, Mount: r.Mount.ID, Reason: "logout", Event: ev}
+	if r.Scope == LogoutOthers {
+		params.Spare = id.claims.SessionID
+	}
+	_, err = s.revokeSessions(ctx, params)
+	return err
+}
+
+func (s *Service) endSession(ctx context.Context, r *LogoutRequest, sid SessionID) error {
+	ev := logoutEvent(r, "", "", sid.String())
+	_, err := s.revokeSessions(ctx, &RevokeSessionsParams{ID: &sid, Reason: "logout", Event: ev})
+	return err
+}
+
+func logoutEvent(r *LogoutRequest, account, subject, sid string) Event {
+	ev := r.Client.event("logout")
+	ev.Account, ev.Subject, ev.Session, ev.Mount = account, subject, sid, r.Mount.ID
+	if subject != "" {
+		ev.Actor = "user:" + subject
+	}
+	return ev
+}

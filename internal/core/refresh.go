@@ -1,0 +1,162 @@
+package core
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sallyport/sallyport/internal/token"
+)
+
+// Refresh answers a refresh token with new tokens.
+//
+// Where the chain rotates: the current generation moves it, an ancestor whose
+// successor was issued within the grace time gets the current token again byte
+// for byte, a later ancestor ends the session. Where it does not: the token
+// presented stays the token.
+func (s *Service) Refresh(ctx context.Context, r *RefreshRequest) (*Granted, error) {
+	g, err := s.refresh(ctx, r)
+	s.outcome("refresh", r.Mount, &r.Client, err)
+	return g, err
+}
+
+func (s *Service) refresh(ctx context.Context, r *RefreshRequest) (*Granted, error) {
+	now := s.now()
+	id, err := s.wanted(r.Mount, r.Token, now, token.Refresh)
+	if err != nil {
+		return nil, err
+	}
+	sid, err := ParseSessionID(id.claims.SessionID)
+	if err != nil {
+		return nil, &Error{Code: TokenMalformed, Reason: "sid", Err: err}
+	}
+	keep := r.Mount.Policy.Rotation
+	signer := s.keys.ActiveKey(KeySet{Mount: r.Mount.ID, Kind: token.Refresh})
+	res, err := s.step(ctx, r, id.claims, sid, &keep, signer, now)
+	if err != nil {
+		return nil, err
+	}
+	presented := ""
+	if res.Verdict == RefreshCurrent {
+		presented = r.Token
+		s.touches.session(Touch{ID: sid, At: now, Address: addressText(r.Client.Address)})
+	}
+	g, err := s.issue(r.Mount, res.Session, res.Subject, now, true, presented)
+	if err != nil {
+		return nil, err
+	}
+	g.Verdict = string(res.Verdict)
+	return g, nil
+}
+
+// step hands the move to the store and names a refusal.
+func (s *Service) step(ctx context.Context, r *RefreshRequest, c *token.Claims, sid SessionID, p *Rotation, signer string, now int64) (*RefreshResult, error) {
+	if err := s.hearing(ctx, now); err != nil {
+		return nil, err
+	}
+	reuse, behind := r.Client.event("refresh.reuse"), r.Client.event("refresh.store_behind")
+	for _, ev := range []*Event{&reuse, &behind} {
+		ev.Session, ev.Subject, ev.Mount = c.SessionID, c.Subject, r.Mount.ID
+	}
+	res, err := s.store.RefreshSession(ctx, &RefreshParams{
+		ID: sid, Mount: r.Mount.ID, Subject: r.Subject, Presented: c.Generation, PresentedAt: c.IssuedAt * 1000,
+		Policy: *p, RefreshKey: signer,
+		FactPurgeAt: s.factPurgeAt(now), Now: now, ReuseEvent: reuse, BehindEvent: behind,
+	})
+	if err != nil {
+		return nil, storeErr(err)
+	}
+	if res.Verdict == RefreshReused {
+		if err := s.catchUp(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if res.Verdict == RefreshBehind {
+		s.observer.Alarm("store_behind", "a refresh token of a generation ahead of the store was presented: a commit was lost")
+	}
+	if !res.Verdict.Granted() {
+		return nil, refreshRefusal(res.Verdict, r.Mount)
+	}
+	// A fact on everything ends sessions without touching their rows.
+	if s.revoked.deadSession(sid, c.SessionID, res.Session.Subject, res.Session.Account) {
+		return nil, &Error{Code: TokenRevoked, Reason: "fact", Principal: &Principal{Mount: r.Mount.ID, Kind: token.Refresh}}
+	}
+	return res, nil
+}
+
+func refreshRefusal(v RefreshVerdict, m *Mount) error {
+	code := TokenRevoked
+	switch v {
+	case RefreshExpired:
+		code = TokenExpired
+	case RefreshReused:
+		code = TokenReused
+	case RefreshMismatch:
+		code = SubjectMismatch
+	case RefreshWrongMount:
+		code = TokenInvalid
+	}
+	return &Error{Code: code, Reason: string(v), Principal: &Principal{Mount: m.ID, Kind: token.Refresh}}
+}
+
+// wanted identifies a token on one mount and demands one of the kinds. A token
+// whose exp has passed is refused here, whatever its kind: nobody learns from
+// an expired token of the wrong kind more than that it is expired.
+func (s *Service) wanted(m *Mount, raw string, now int64, kinds ...token.Kind) (*identified, error) {
+	id, err := s.identify(raw, []*Mount{m}, now)
+	if id != nil && !kindIn(id.kind, kinds) {
+		return nil, &Error{
+			Code: TokenWrongKind, Reason: string(id.kind) + " token",
+			Message: "This is the wrong kind of token", Principal: &Principal{Mount: m.ID, Kind: id.kind},
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return id, nil
+}
+
+func kindIn(k token.Kind, kinds []token.Kind) bool {
+	for _, want := range kinds {
+		if k == want {
+			return true
+		}
+	}
+	return false
+}
+
+// Renew answers a live access token with a new one in the same session, for
+// contracts that have no refresh token (or have both).
+func (s *Service) Renew(ctx context.Context, r *RenewRequest) (*Granted, error) {
+	g, err := s.renew(ctx, r)
+	s.outcome("renew", r.Mount, &r.Client, err)
+	return g, err
+}
+
+func (s *Service) renew(ctx context.Context, r *RenewRequest) (*Granted, error) {
+	now := s.now()
+	p, err := s.verified(ctx, r.Mount, r.Token, now, token.Access)
+	if err != nil {
+		return nil, err
+	}
+	sess, _, err := s.store.SessionByID(ctx, p.Session)
+	if errors.Is(err, ErrNoRow) {
+		return nil, refuse(TokenRevoked, "no session")
+	}
+	if err != nil {
+		return nil, storeErr(err)
+	}
+	// Without refresh tokens the chain is free to carry the renewals, which is
+	// what prolongs the session; with them it is only asked whether it lives.
+	policy := r.Mount.Policy.Rotation
+	policy.Rotates = sess.RefreshKey == ""
+	if policy.Rotates && policy.GraceMS < 1000 {
+		policy.GraceMS = 1000
+	}
+	claims := &token.Claims{SessionID: sess.ID.String(), Subject: sess.Subject, Generation: sess.Generation, IssuedAt: now / 1000}
+	rr := &RefreshRequest{Mount: r.Mount, Client: r.Client}
+	res, err := s.step(ctx, rr, claims, sess.ID, &policy, sess.RefreshKey, now)
+	if err != nil {
+		return nil, err
+	}
+	return s.issue(r.Mount, res.Session, res.Subject, now, false, "")
+}

@@ -1,0 +1,151 @@
+package core
+
+import "sync"
+
+// revocations is the memory of facts, filled from the committed log alone.
+// It answers whether a token is dead without asking the store, and when the
+// log was last heard, so that a node cut off from it fails closed.
+type revocations struct {
+	mu         sync.RWMutex
+	last       int64 // highest number seen
+	heard      int64 // when the log last answered
+	sessions   map[string]int64
+	tokens     map[string]int64
+	subjects   map[string][]subjectFact // by user, API key or client id
+	accounts   map[string]subjectFact
+	everything int64
+}
+
+// subjectFact is a fact on a subject: it kills what was opened before it.
+type subjectFact struct {
+	number int64
+	spare  string
+	purge  int64
+}
+
+func newRevocations() *revocations {
+	return &revocations{
+		sessions: map[string]int64{}, tokens: map[string]int64{},
+		subjects: map[string][]subjectFact{}, accounts: map[string]subjectFact{},
+	}
+}
+
+// add takes facts in; last is the highest number committed, which may be
+// above the last fact when some were purged.
+func (r *revocations) add(facts []Fact, last, now int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range facts {
+		f := &facts[i]
+		switch f.Kind {
+		case FactSession:
+			r.sessions[f.Subject] = f.PurgeAt
+		case FactToken:
+			r.tokens[f.Subject] = f.PurgeAt
+		case FactUser, FactAPIKey, FactClient:
+			r.subjects[f.Subject] = pushFact(r.subjects[f.Subject], subjectFact{f.Number, f.Spare, f.PurgeAt})
+		case FactAccount:
+			r.accounts[f.Subject] = subjectFact{f.Number, "", f.PurgeAt}
+		case FactEverything:
+			r.everything = f.Number
+		}
+	}
+	r.last = max(r.last, last)
+	r.heard = now
+}
+
+// pushFact adds a newer fact. One that spares nothing makes those below it
+// redundant, and two that spare different sessions together spare nothing
+// below the older, so the list stays short.
+func pushFact(list []subjectFact, f subjectFact) []subjectFact {
+	if f.spare == "" {
+		return []subjectFact{f}
+	}
+	if len(list) == 0 {
+		return []subjectFact{f}
+	}
+	newest := list[len(list)-1]
+	if newest.spare == f.spare {
+		return append(list[:len(list)-1:len(list)-1], f)
+	}
+	return []subjectFact{newest, f}
+}
+
+// state reports the highest fact number seen and when the log was last heard.
+func (r *revocations) state() (last, heard int64) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.last, r.heard
+}
+
+// deadToken reports whether the jti is a fact.
+func (r *revocations) deadToken(jti string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	_, dead := r.tokens[jti]
+	return dead
+}
+
+// deadSession reports whether a session, as its tokens describe it, is ended
+// by a fact: on itself, or on its subject, account or everything with a number
+// above its epoch that does not spare it.
+func (r *revocations) deadSession(id SessionID, sid, subject, account string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if _, dead := r.sessions[sid]; dead {
+		return true
+	}
+	if r.everything > id.Epoch {
+		return true
+	}
+	if f, ok := r.accounts[account]; ok && f.number > id.Epoch {
+		return true
+	}
+	for _, f := range r.subjects[subject] {
+		if f.number > id.Epoch && f.spare != sid {
+			return true
+		}
+	}
+	return false
+}
+
+// newsAbout is the number of the latest fact on a subject or its account; what
+// was read of them before it is stale.
+func (r *revocations) newsAbout(subject, account string) int64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	n := r.everything
+	if f, ok := r.accounts[account]; ok {
+		n = max(n, f.number)
+	}
+	for _, f := range r.subjects[subject] {
+		n = max(n, f.number)
+	}
+	return n
+}
+
+// purge forgets facts that concern no token any more, as the store does.
+func (r *revocations) purge(now int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for k, at := range r.sessions {
+		if at <= now {
+			delete(r.sessions, k)
+		}
+	}
+	for k, at := range r.tokens {
+		if at <= now {
+			delete(r.tokens, k)
+		}
+	}
+	for k, list := range r.subjects {
+		if list[len(list)-1].purge <= now {
+			delete(r.subjects, k)
+		}
+	}
+	for k, f := range r.accounts {
+		if f.purge <= now {
+			delete(r.accounts, k)
+		}
+	}
+}

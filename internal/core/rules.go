@@ -1,0 +1,152 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sallyport/sallyport/internal/token"
+)
+
+// mountRules is what verifying the tokens of a mount needs, made once.
+type mountRules struct {
+	mount *Mount
+	rules map[token.Kind]*token.Rules
+}
+
+// refreshLifetimeBound is 50 years in seconds: no bound of its own, see RegisterMount.
+const refreshLifetimeBound = 50 * 365 * 86_400
+
+// verifyKinds is the order in which a token's kind is looked for.
+var verifyKinds = []token.Kind{token.Access, token.Application, token.Refresh, token.ID}
+
+// RegisterMount makes a mount known. It is called for every mount before the
+// listener opens; registering an id twice is an error.
+func (s *Service) RegisterMount(m *Mount) error {
+	mr := &mountRules{mount: m, rules: map[token.Kind]*token.Rules{}}
+	for _, kind := range verifyKinds {
+		spec := m.Policy.Spec(kind)
+		if spec == nil {
+			continue
+		}
+		r := &token.Rules{
+			Kind: kind, KindClaim: m.Policy.KindClaim, KindValue: spec.KindValue, Audience: spec.Audience,
+			Issuers: s.issuers, NoExpiry: spec.LifetimeMS == 0, RequireSession: kind != token.Application,
+		}
+		if spec.Issuer != "" {
+			r.Issuers = []string{spec.Issuer}
+		}
+		// Refresh tokens live as long as the policy said at their move; the row
+		// holds the deadlines. The others have a fixed lifetime.
+		r.MaxLifetime = spec.LifetimeMS / 1000
+		if kind == token.Refresh {
+			r.MaxLifetime = refreshLifetimeBound
+		}
+		mr.rules[kind] = r
+		s.raiseLongest(spec.LifetimeMS)
+	}
+	s.raiseLongest(max(m.Policy.Rotation.IdleMS, m.Policy.Rotation.AbsoluteMS))
+	if _, loaded := s.mounts.LoadOrStore(m.ID, mr); loaded {
+		return fmt.Errorf("mount %q is there twice", m.ID)
+	}
+	return nil
+}
+
+func (s *Service) raiseLongest(ms int64) {
+	for {
+		old := s.longest.Load()
+		if ms <= old || s.longest.CompareAndSwap(old, ms) {
+			return
+		}
+	}
+}
+
+// Mounts returns all registered mounts, by id.
+func (s *Service) Mounts() []*Mount {
+	var all []*Mount
+	s.mounts.Range(func(_, v any) bool {
+		all = append(all, v.(*mountRules).mount)
+		return true
+	})
+	slices.SortFunc(all, func(a, b *Mount) int {
+		switch {
+		case a.ID < b.ID:
+			return -1
+		case a.ID > b.ID:
+			return 1
+		}
+		return 0
+	})
+	return all
+}
+
+func (s *Service) rulesOf(m *Mount) (*mountRules, error) {
+	v, ok := s.mounts.Load(m.ID)
+	if !ok || v.(*mountRules).mount != m {
+		return nil, &Error{Code: Internal, Reason: "mount " + m.ID + " is not registered"}
+	}
+	return v.(*mountRules), nil
+}
+
+// identified is a token whose signature a key of ours made.
+type identified struct {
+	mount  *Mount
+	kind   token.Kind
+	claims *token.Claims
+}
+
+// identify finds the mount and kind of a token by its signature: the algorithm
+// comes from the keys, nothing unverified does more than order candidates.
+// It returns an error of Code TokenExpired (with what was identified, so that a
+// refusal can speak in the mount's words) for a good token past its exp.
+func (s *Service) identify(raw string, mounts []*Mount, now int64) (*identified, error) {
+	type slot struct {
+		mount *Mount
+		kind  token.Kind
+	}
+	var room [16]slot
+	var croom [16]token.Candidate
+	slots, cands := room[:0], croom[:0]
+	for _, m := range mounts {
+		mr, err := s.rulesOf(m)
+		if err != nil {
+			return nil, err
+		}
+		for _, kind := range verifyKinds {
+			r := mr.rules[kind]
+			if r == nil {
+				continue
+			}
+			slots = append(slots, slot{m, kind})
+			cands = append(cands, token.Candidate{Keys: s.keys.Verifying(KeySet{Mount: m.ID, Kind: kind}), Rules: r})
+		}
+	}
+	i, claims, err := token.Identify(raw, cands, now)
+	var id *identified
+	if i >= 0 {
+		id = &identified{mount: slots[i].mount, kind: slots[i].kind, claims: claims}
+	}
+	return id, tokenErr(err, id)
+}
+
+// tokenErr turns an error of the verifier into one of ours.
+func tokenErr(err error, id *identified) error {
+	if err == nil {
+		return nil
+	}
+	e := &Error{Code: TokenInvalid, Reason: err.Error()}
+	switch {
+	case errors.Is(err, token.ErrMalformed):
+		e.Code = TokenMalformed
+	case errors.Is(err, token.ErrExpired), errors.Is(err, token.ErrLifetime):
+		// A lifetime too long means that the contract was shortened since: for
+		// the client that is the same as expired, and a refresh mends it.
+		e.Code = TokenExpired
+	case errors.Is(err, token.ErrKind):
+		e.Code = TokenWrongKind
+	}
+	if id != nil {
+		e.Principal = &Principal{Mount: id.mount.ID, Kind: id.kind}
+	}
+	return e
+}

@@ -1,0 +1,298 @@
+package core
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/netip"
+
+	"github.com/sallyport/sallyport/internal/token"
+)
+
+// hearing refuses while this node does not hear of revocations: a token that
+// might have been revoked is not accepted on a guess.
+// A node that was merely idle asks the store once before it says so.
+func (s *Service) hearing(ctx context.Context, now int64) error {
+	if _, heard := s.revoked.state(); now-heard <= s.cfg.MaxStalenessMS {
+		return nil
+	}
+	if err := s.catchUp(ctx); err != nil {
+		return &Error{Code: Unavailable, Reason: "revocations not heard", Message: "Try again shortly", RetryAfter: 1000, Err: err}
+	}
+	return nil
+}
+
+// Verify says whose a token is, on one mount, uncached. Nothing moves.
+func (s *Service) Verify(ctx context.Context, r *VerifyRequest) (*Principal, error) {
+	p, err := s.verified(ctx, r.Mount, r.Token, s.now(), r.Kinds...)
+	if err == nil {
+		err = networkAllowed(p, r.Client.Address)
+	}
+	s.outcome("verify", r.Mount, &r.Client, err)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// verified identifies a token on a mount and reads its live subject.
+func (s *Service) verified(ctx context.Context, m *Mount, raw string, now int64, kinds ...token.Kind) (*Principal, error) {
+	if len(kinds) == 0 {
+		kinds = []token.Kind{token.Access, token.Application}
+	}
+	if err := s.hearing(ctx, now); err != nil {
+		return nil, err
+	}
+	id, err := s.wanted(m, raw, now, kinds...)
+	if err != nil {
+		return nil, err
+	}
+	if id.kind == token.Application {
+		return s.applicationPrincipal(ctx, id, raw)
+	}
+	return s.sessionPrincipal(ctx, id, now)
+}
+
+func revoked(id *identified, reason string) error {
+	return &Error{Code: TokenRevoked, Reason: reason, Principal: &Principal{Mount: id.mount.ID, Kind: id.kind}}
+}
+
+// sessionPrincipal reads the session of an access, id or refresh token.
+func (s *Service) sessionPrincipal(ctx context.Context, id *identified, now int64) (*Principal, error) {
+	sid, err := ParseSessionID(id.claims.SessionID)
+	if err != nil {
+		return nil, &Error{Code: TokenMalformed, Reason: "sid", Err: err}
+	}
+	sess, subj, err := s.store.SessionByID(ctx, sid)
+	switch {
+	case errors.Is(err, ErrNoRow):
+		return nil, revoked(id, "no session")
+	case err != nil:
+		return nil, storeErr(err)
+	case sess.ID != sid || sess.Mount != id.mount.ID:
+		return nil, revoked(id, "session of another mount")
+	case sess.RevokedAt != 0:
+		return nil, revoked(id, "session revoked")
+	case subj == nil || !subj.Live():
+		return nil, revoked(id, "subject not active")
+	case s.revoked.deadToken(id.claims.ID) || s.revoked.deadSession(sid, id.claims.SessionID, sess.Subject, sess.Account):
+		return nil, revoked(id, "fact")
+	}
+	if id.kind == token.Refresh {
+		v := JudgeRefresh(sess, subj, &RefreshParams{
+			ID: sid, Mount: id.mount.ID, Presented: id.claims.Generation, PresentedAt: id.claims.IssuedAt * 1000,
+			Policy: id.mount.Policy.Rotation, Now: now,
+		})
+		if !v.Granted() {
+			return nil, refreshRefusal(v, id.mount)
+		}
+	}
+	return &Principal{
+		Kind: id.kind, Mount: id.mount.ID, TokenID: id.claims.ID, Session: sid, Subject: *subj, Scopes: subj.Roles,
+		IssuedAt: id.claims.IssuedAt * 1000, ExpiresAt: id.claims.ExpiresAt * 1000, Claims: id.claims.Payload,
+	}, nil
+}
+
+// applicationPrincipal reads the row that an application token stands on.
+func (s *Service) applicationPrincipal(ctx context.Context, id *identified, raw string) (*Principal, error) {
+	t, subj, err := s.store.ApplicationTokenByHash(ctx, sha256.Sum256([]byte(raw)))
+	switch {
+	case errors.Is(err, ErrNoRow):
+		return nil, revoked(id, "no row")
+	case err != nil:
+		return nil, storeErr(err)
+	case t.Mount != id.mount.ID:
+		return nil, revoked(id, "token of another mount")
+	case t.RevokedAt != 0:
+		return nil, revoked(id, "token revoked")
+	case t.Suspended:
+		return nil, revoked(id, "token suspended")
+	case subj == nil || !subj.Live() || subj.Type != TypeApplication:
+		return nil, revoked(id, "subject not active")
+	case s.revoked.deadToken(t.ID):
+		return nil, revoked(id, "fact")
+	}
+	p := &Principal{
+		Kind: token.Application, Mount: id.mount.ID, TokenID: t.ID, Subject: *subj, Scopes: subj.Roles,
+		IssuedAt: t.CreatedAt, Networks: t.Networks, Claims: id.claims.Payload,
+	}
+	if len(t.Scopes) > 0 {
+		// Narrowed to what the user still has: a role taken away is gone here too.
+		p.Scopes = nil
+		for _, sc := range t.Scopes {
+			if contains(subj.Roles, sc) {
+				p.Scopes = append(p.Scopes, sc)
+			}
+		}
+	}
+	return p, nil
+}
+
+// Authenticate is the gateway's question. A decision is kept for at most a
+// second, keyed by the hash of the whole token, and every use of it is checked
+// against expiry, revocation, mounts, kinds, roles, account and network anew.
+func (s *Service) Authenticate(ctx context.Context, r *AuthenticateRequest) (*Principal, error) {
+	now := s.now()
+	p, err := s.authenticate(ctx, r, now)
+	if err == nil {
+		err = s.permitted(r, p)
+	}
+	var m *Mount
+	if p != nil {
+		m = &Mount{ID: p.Mount}
+	}
+	s.outcome("authenticate", m, &r.Client, err)
+	if err != nil {
+		return nil, err
+	}
+	s.used(p, &r.Client, now)
+	return p, nil
+}
+
+func (s *Service) authenticate(ctx context.Context, r *AuthenticateRequest, now int64) (*Principal, error) {
+	if err := s.hearing(ctx, now); err != nil {
+		return nil, err
+	}
+	if r.Token == "" {
+		return nil, &Error{Code: TokenMissing}
+	}
+	hash := sha256.Sum256([]byte(r.Token))
+	last, _ := s.revoked.state()
+	if p := s.cache.get(hash, now, s.revoked); p != nil && mountIn(p.Mount, r.Mounts) {
+		if p.ExpiresAt != 0 && now >= p.ExpiresAt {
+			return nil, &Error{Code: TokenExpired, Principal: &Principal{Mount: p.Mount, Kind: p.Kind}}
+		}
+		return p, nil
+	}
+	id, err := s.identify(r.Token, r.Mounts, now)
+	if id == nil && CodeOf(err) == TokenInvalid {
+		// An application token counts by its row even when the key that signed
+		// it has been dropped since: rotation must not kill it unasked.
+		if p := s.byRowAlone(ctx, r, hash); p != nil {
+			return p, nil
+		}
+	}
+	if id != nil && id.kind != token.Access && id.kind != token.Application {
+		return nil, &Error{
+			Code: TokenWrongKind, Reason: string(id.kind) + " token", Message: "Only access tokens are allowed",
+			Principal: &Principal{Mount: id.mount.ID, Kind: id.kind},
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	var p *Principal
+	if id.kind == token.Application {
+		p, err = s.applicationPrincipal(ctx, id, r.Token)
+	} else {
+		p, err = s.sessionPrincipal(ctx, id, now)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.cache.put(hash, p, now, last)
+	return p, nil
+}
+
+// byRowAlone accepts a token that no key verifies if, byte for byte, it is a
+// live application token of one of the mounts.
+func (s *Service) byRowAlone(ctx context.Context, r *AuthenticateRequest, hash [32]byte) *Principal {
+	t, _, err := s.store.ApplicationTokenByHash(ctx, hash)
+	if err != nil || !mountIn(t.Mount, r.Mounts) {
+		return nil
+	}
+	v, ok := s.mounts.Load(t.Mount)
+	if !ok {
+		return nil
+	}
+	id := &identified{mount: v.(*mountRules).mount, kind: token.Application, claims: &token.Claims{ID: t.ID}}
+	p, err := s.applicationPrincipal(ctx, id, r.Token)
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
+func mountIn(id string, mounts []*Mount) bool {
+	for _, m := range mounts {
+		if m.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// permitted checks what a rule asks beyond a good token.
+func (s *Service) permitted(r *AuthenticateRequest, p *Principal) error {
+	e := &Error{Principal: p}
+	kinds := r.Kinds
+	if len(kinds) > 0 && !kindIn(p.Kind, kinds) {
+		e.Code, e.Reason = TokenWrongKind, string(p.Kind)+" token"
+		return e
+	}
+	if r.Account != "" && p.Subject.AccountShortname != r.Account {
+		e.Code, e.Reason = ScopeInsufficient, "another account"
+		return e
+	}
+	if len(r.Roles) > 0 {
+		ok := false
+		for _, role := range r.Roles {
+			ok = ok || p.HasRole(role)
+		}
+		if !ok {
+			e.Code, e.Reason = ScopeInsufficient, "none of the roles needed"
+			return e
+		}
+	}
+	return networkAllowed(p, r.Client.Address)
+}
+
+// networkAllowed holds an application token to its networks.
+func networkAllowed(p *Principal, from netip.Addr) error {
+	if len(p.Networks) == 0 {
+		return nil
+	}
+	for _, n := range p.Networks {
+		if prefix, err := netip.ParsePrefix(n); err == nil && prefix.Contains(from.Unmap().WithZone("")) {
+			return nil
+		}
+	}
+	return &Error{Code: NetworkForbidden, Reason: "network " + addressText(from), Message: "This token may not be used from this network", Principal: p}
+}
+
+// used notes the last use of an application token, batched.
+func (s *Service) used(p *Principal, c *Client, now int64) {
+	if p.Kind == token.Application {
+		s.touches.token(TokenTouch{ID: p.TokenID, At: now, Address: addressText(c.Address)})
+	}
+}
+
+// Alive reports whether a principal authenticated earlier still stands: its
+// token has not expired, nothing has been revoked, and the node still hears.
+// Streams and WebSockets are ended by it.
+func (s *Service) Alive(ctx context.Context, p *Principal) error {
+	now := s.now()
+	if err := s.hearing(ctx, now); err != nil {
+		return err
+	}
+	if p.ExpiresAt != 0 && now >= p.ExpiresAt {
+		return refuse(TokenExpired, "exp")
+	}
+	if s.revoked.deadToken(p.TokenID) {
+		return refuse(TokenRevoked, "fact")
+	}
+	if p.Kind == token.Application {
+		u, err := s.store.UserByID(ctx, p.Subject.ID)
+		if err != nil && !errors.Is(err, ErrNoRow) {
+			return storeErr(err)
+		}
+		if err != nil || u.State != Active || u.AccountState != Active || u.Type != TypeApplication {
+			return refuse(TokenRevoked, "subject not active")
+		}
+		return nil
+	}
+	if s.revoked.deadSession(p.Session, p.Session.String(), p.Subject.ID, p.Subject.Account) {
+		return refuse(TokenRevoked, "fact")
+	}
+	return nil
+}
