@@ -1,0 +1,274 @@
+package keyring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/jose"
+	"github.com/sallyport/sallyport/internal/token"
+)
+
+// Need is a key set that must be able to sign, and how.
+type Need struct {
+	Set       core.KeySet
+	Algorithm token.Algorithm
+}
+
+// System is the actor of what nobody asked for by hand.
+const System = "system"
+
+// Ensure makes an active key for every set that has none, and changes the
+// algorithm of a set that signs with another public-key algorithm than is
+// needed. A shared secret that signs for a set is left alone. Two nodes that
+// start at once end with one key: who comes second takes the first one's.
+func (k *Keyring) Ensure(ctx context.Context, needs []Need) error {
+	k.change.Lock()
+	defer k.change.Unlock()
+	for _, n := range needs {
+		if err := checkNeed(n); err != nil {
+			return err
+		}
+		if err := k.ensure(ctx, n); err != nil {
+			return fmt.Errorf("signing key for %s: %w", setName(n.Set), err)
+		}
+	}
+	return nil
+}
+
+func checkNeed(n Need) error {
+	if !n.Algorithm.Known() {
+		return fmt.Errorf("%s: algorithm %q is none of %v", setName(n.Set), n.Algorithm, jose.Algorithms())
+	}
+	if n.Set.Kind == token.Refresh && !n.Algorithm.Symmetric() {
+		// DESIGN: a refresh token is issued again byte for byte; ECDSA would
+		// give other bytes, and nobody but us verifies refresh tokens.
+		return fmt.Errorf("%s: refresh tokens are signed with HS256, not %s", setName(n.Set), n.Algorithm)
+	}
+	return nil
+}
+
+func (k *Keyring) ensure(ctx context.Context, n Need) error {
+	set := k.snap.Load().sets[n.Set]
+	if set != nil {
+		if err := k.finish(ctx, set); err != nil {
+			return err
+		}
+		if err := set.compatible(n); err != nil {
+			return err
+		}
+		set = k.snap.Load().sets[n.Set]
+		if s := set.signer; s != nil {
+			if s.row.Class == core.SharedKey || s.row.Algorithm == n.Algorithm {
+				return nil
+			}
+			_, err := k.rotateTo(ctx, n, System)
+			return err
+		}
+		if err := k.retireActive(ctx, set, System); err != nil {
+			return err
+		}
+	}
+	_, err := k.insertNew(ctx, n, core.KeyActive, System)
+	if errors.Is(err, core.ErrExists) {
+		err = nil // another node was first: its key is ours
+	}
+	if err != nil {
+		return err
+	}
+	return k.reload(ctx)
+}
+
+// compatible refuses to put an HMAC key beside public keys or the reverse.
+func (s *keySet) compatible(n Need) error {
+	for _, e := range s.byID {
+		if e.key.Algorithm().Symmetric() != n.Algorithm.Symmetric() {
+			return fmt.Errorf("the contract asks for %s and the store has the %s key %s; the two never stand in one set. "+
+				"Tokens under it end with it: drop it with `sallyport key drop %s`, or keep its algorithm",
+				n.Algorithm, e.row.Algorithm, e.row.ID, e.row.ID)
+		}
+	}
+	return nil
+}
+
+// finish completes a rotation that died between its two steps.
+func (k *Keyring) finish(ctx context.Context, set *keySet) error {
+	if set.signer == nil || set.signer.row.State == core.KeyActive {
+		return nil
+	}
+	next := set.next()
+	if next == nil {
+		return nil
+	}
+	return k.move(ctx, next, core.KeyActive, System)
+}
+
+func (s *keySet) next() *entry {
+	for _, e := range s.byID {
+		if e.row.State == core.KeyNext {
+			return e
+		}
+	}
+	return nil
+}
+
+// Rotation says what Rotate did; each member is a key id or "".
+type Rotation struct {
+	Published string // waits to sign; call Rotate again when verifiers had time to fetch it
+	Activated string // signs from now on
+	Retired   string // verifies what it signed, until it is dropped
+}
+
+// Rotate takes a set one step on. A public-key set without a next key gets
+// one, which is published and does not sign yet; with one, that key becomes
+// active and the active one retires to verify-only. HMAC keys are published to
+// nobody, so for them both happen at once. The set must exist: *core.Error
+// {NotFound}. A shared secret cannot be rotated here, since others must get the
+// new one first: *core.Error{Conflict}.
+func (k *Keyring) Rotate(ctx context.Context, set core.KeySet, actor string) (*Rotation, error) {
+	k.change.Lock()
+	defer k.change.Unlock()
+	s := k.snap.Load().sets[set]
+	if s == nil || s.signer == nil {
+		return nil, core.Errorf(core.NotFound, "there is no active key for %s", setName(set))
+	}
+	if s.signer.row.Class == core.SharedKey {
+		return nil, core.Errorf(core.Conflict, "%s are signed with a secret that others hold; import the new secret instead", setName(set))
+	}
+	n := Need{Set: set, Algorithm: s.signer.row.Algorithm}
+	if s.next() == nil && !n.Algorithm.Symmetric() {
+		id, err := k.insertNew(ctx, n, core.KeyNext, actor)
+		if err != nil {
+			return nil, err
+		}
+		return &Rotation{Published: id}, k.reload(ctx)
+	}
+	return k.rotateTo(ctx, n, actor)
+}
+
+// rotateTo makes a key with the algorithm the signer of the set, a waiting one
+// if there is.
+func (k *Keyring) rotateTo(ctx context.Context, n Need, actor string) (*Rotation, error) {
+	if next := k.snap.Load().sets[n.Set].next(); next == nil || next.row.Algorithm != n.Algorithm {
+		if _, err := k.insertNew(ctx, n, core.KeyNext, actor); err != nil {
+			return nil, err
+		}
+		if err := k.reload(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var next *entry
+	for _, e := range k.snap.Load().sets[n.Set].byID {
+		if e.row.State == core.KeyNext && e.row.Algorithm == n.Algorithm {
+			next = e
+		}
+	}
+	if next == nil {
+		return nil, core.Errorf(core.Conflict, "the keys of %s changed meanwhile; try again", setName(n.Set))
+	}
+	return k.promote(ctx, next, actor)
+}
+
+// promote retires the active key and activates next. It is two steps; the
+// snapshot knows the moment between them (pickSigner), Ensure finishes what
+// died there.
+func (k *Keyring) promote(ctx context.Context, next *entry, actor string) (*Rotation, error) {
+	done := &Rotation{Activated: next.row.ID}
+	set := k.snap.Load().sets[next.row.Set]
+	if set.signer != nil && set.signer.row.State == core.KeyActive {
+		done.Retired = set.signer.row.ID
+	}
+	if err := k.retireActive(ctx, set, actor); err != nil {
+		return nil, err
+	}
+	return done, k.move(ctx, next, core.KeyActive, actor)
+}
+
+func (k *Keyring) retireActive(ctx context.Context, set *keySet, actor string) error {
+	for _, e := range set.byID {
+		if e.row.State == core.KeyActive {
+			if err := k.move(ctx, e, core.KeyVerifyOnly, actor); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Drop ends a key: what it signed is refused from then on, and its private
+// part is erased. The active key is not dropped: *core.Error{Conflict}.
+func (k *Keyring) Drop(ctx context.Context, id, actor string) error {
+	k.change.Lock()
+	defer k.change.Unlock()
+	e := k.snap.Load().entries[id]
+	if e == nil {
+		return core.Errorf(core.NotFound, "there is no signing key %s", id)
+	}
+	if e.row.State == core.KeyActive {
+		return core.Errorf(core.Conflict, "key %s signs now; rotate first, then drop it", id)
+	}
+	return k.move(ctx, e, core.KeyDropped, actor)
+}
+
+var moveEvents = map[core.KeyState]string{
+	core.KeyActive: "key.activate", core.KeyVerifyOnly: "key.retire", core.KeyDropped: "key.drop",
+}
+
+// move changes the state of a key and reloads.
+func (k *Keyring) move(ctx context.Context, e *entry, to core.KeyState, actor string) error {
+	err := k.cfg.Rows.ChangeKey(ctx, &core.ChangeKeyParams{
+		ID: e.row.ID, From: e.row.State, To: to, Now: k.cfg.Now(), Event: event(moveEvents[to], &e.row, actor),
+	})
+	if errors.Is(err, core.ErrStale) {
+		if rerr := k.reload(ctx); rerr != nil {
+			return rerr
+		}
+		if now := k.snap.Load().entries[e.row.ID]; now != nil && now.row.State == to {
+			return nil // another node did the same
+		}
+		return core.Errorf(core.Conflict, "key %s changed meanwhile; look again and repeat", e.row.ID)
+	}
+	if err != nil {
+		return fmt.Errorf("key %s to %s: %w", e.row.ID, to, err)
+	}
+	return k.reload(ctx)
+}
+
+// insertNew generates a key and stores it sealed. ErrExists as InsertKey.
+func (k *Keyring) insertNew(ctx context.Context, n Need, state core.KeyState, actor string) (string, error) {
+	row := core.KeyRow{ID: core.NewID(""), Set: n.Set, Class: core.OwnKey, Algorithm: n.Algorithm, State: state}
+	key, err := jose.GenerateKey(n.Algorithm, row.ID)
+	if err != nil {
+		return "", err
+	}
+	private, err := key.MarshalPrivate()
+	if err != nil {
+		return "", err
+	}
+	if pub := key.Public(); pub != nil {
+		if row.Public, err = pub.JWK(); err != nil {
+			return "", err
+		}
+	}
+	return row.ID, k.insert(ctx, &row, private, actor)
+}
+
+func (k *Keyring) insert(ctx context.Context, row *core.KeyRow, private []byte, actor string) error {
+	now := k.cfg.Now()
+	row.MasterKey, row.CreatedAt = k.cfg.Master.id, now
+	if row.State == core.KeyActive {
+		row.ActivatedAt = now
+	}
+	var err error
+	if row.Sealed, err = k.Seal(core.SealSigningKey, rowBinding(row), private); err != nil {
+		return err
+	}
+	return k.cfg.Rows.InsertKey(ctx, &core.InsertKeyParams{Key: *row, Now: now, Event: event("key.create", row, actor)})
+}
+
+func event(kind string, row *core.KeyRow, actor string) core.Event {
+	return core.Event{Kind: kind, Actor: actor, Subject: row.ID, Mount: row.Set.Mount, Detail: map[string]string{
+		"token_kind": string(row.Set.Kind), "class": string(row.Class), "algorithm": string(row.Algorithm),
+	}}
+}
