@@ -270,10 +270,16 @@ func TestRepeats(t *testing.T) {
 		now    int64
 		want   bool
 	}{
-		{a, 0, false}, {a, 999, true}, {a, 1998, true}, // each sight prolongs
-		{a, 2998, false}, {a, 2999, true},
-		{b, 3000, false}, {a, 3001, true}, {c, 3002, false}, // b goes, unused for longest
-		{a, 3003, true}, {b, 3004, false},
+		{a, 0, false},
+		{a, 999, true},
+		{a, 1998, true}, // each sight prolongs
+		{a, 2998, false},
+		{a, 2999, true},
+		{b, 3000, false},
+		{a, 3001, true},
+		{c, 3002, false}, // b goes, unused for longest
+		{a, 3003, true},
+		{b, 3004, false},
 	} {
 		if got := r.Seen(step.digest, step.now); got != step.want {
 			t.Fatalf("step %d: %v", i, got)

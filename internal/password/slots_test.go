@@ -52,12 +52,18 @@ func inBubble(t *testing.T, capacity, queue int, f func(l *line)) {
 	})
 }
 
+func (l *line) order() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.served)
+}
+
 func (l *line) finish(want ...string) {
 	l.t.Helper()
 	time.Sleep(1000 * l.hold)
 	synctest.Wait()
-	if !slices.Equal(l.served, want) {
-		l.t.Errorf("served %v, want %v", l.served, want)
+	if got := l.order(); !slices.Equal(got, want) {
+		l.t.Errorf("served %v, want %v", got, want)
 	}
 	if st := l.s.stats(); st.InUse != 0 || st.QueuedKnown != 0 || st.QueuedShared != 0 || l.s.waiting[shared].root.turns.Len() != 0 {
 		l.t.Errorf("left over: %+v", st)
@@ -114,7 +120,7 @@ func TestSharedHalfIsNotTakenByKnownPairs(t *testing.T) {
 		l.join(l.t.Context(), "s1", network("198.51.100.0/24"))
 		time.Sleep(l.hold) // both slots come free: one for each lane
 		synctest.Wait()
-		if got := slices.Clone(l.served); len(got) != 4 || !slices.Contains(got, "s0") || !slices.Contains(got, "k2") {
+		if got := l.order(); len(got) != 4 || !slices.Contains(got, "s0") || !slices.Contains(got, "k2") {
 			l.t.Errorf("served %v", got)
 		}
 		time.Sleep(1000 * l.hold)
