@@ -49,8 +49,7 @@ type Member struct {
 // Check reports whether text is one strict JSON value, of any kind, with nothing but white space around it. The error
 // wraps ErrInvalid and says what was met at which byte offset.
 func Check(text string) error {
-	var store [linearNames]string
-	s := scanner{text: text, names: store[:0]}
+	s := scanner{text: text}
 	return s.document(false)
 }
 
@@ -58,8 +57,7 @@ func Check(text string) error {
 // checked before it returns, nested values included. The error wraps ErrInvalid, also when text is a valid value of
 // another kind.
 func ParseObject(text string, dst []Member) ([]Member, error) {
-	var store [linearNames]string
-	s := scanner{text: text, names: store[:0], members: dst}
+	s := scanner{text: text, members: dst, first: len(dst)}
 	if err := s.document(true); err != nil {
 		return dst, err
 	}
@@ -82,8 +80,9 @@ type scanner struct {
 	pos     int
 	depth   int
 	reason  string
-	names   []string // decoded member names of the open objects, innermost last
-	members []Member // of the outermost object, when keep is set
+	names   []string // decoded member names of the open objects, innermost last; without those in members
+	members []Member // of the outermost object, from index first on, when keep is set
+	first   int
 	keep    bool
 }
 
@@ -175,32 +174,25 @@ func (s *scanner) object() bool {
 	if !s.open() {
 		return false
 	}
+	outermost := s.keep && s.depth == 1
 	first := len(s.names)
 	var seen map[string]struct{}
-	for n := 0; ; n++ {
-		if n == 0 && s.peek() == '}' {
-			break
-		}
+	for n := 0; n > 0 || s.peek() != '}'; n++ {
 		name, ok := s.name()
 		if !ok {
 			return false
 		}
-		if n >= linearNames {
-			if seen == nil {
-				seen = nameSet(s.names[first:])
-			}
-			if _, twice := seen[name]; twice {
-				return s.fail("member name twice")
-			}
-			seen[name] = struct{}{}
-		} else if !s.unique(name, first) {
+		if n == linearNames {
+			seen = s.nameSet(outermost, first)
+		}
+		if s.twice(name, outermost, first, seen) {
 			return s.fail("member name twice")
 		}
 		start := s.pos
 		if !s.value() {
 			return false
 		}
-		if s.keep && s.depth == 1 {
+		if outermost {
 			s.members = append(s.members, Member{Name: name, Value: Value(s.text[start:s.pos])})
 		}
 		s.space()
@@ -235,21 +227,42 @@ func (s *scanner) name() (string, bool) {
 	return raw, true
 }
 
-// unique reports that the object whose names begin at index first has no such member yet, and notes it.
-func (s *scanner) unique(name string, first int) bool {
+// twice reports that the open object has such a member already; if not, it notes the name. The names of the outermost
+// object are in members, those of others in names from index first on, or in seen once there are many.
+func (s *scanner) twice(name string, outermost bool, first int, seen map[string]struct{}) bool {
+	if seen != nil {
+		_, found := seen[name]
+		seen[name] = struct{}{}
+		return found
+	}
+	if outermost {
+		for i := s.first; i < len(s.members); i++ {
+			if s.members[i].Name == name {
+				return true
+			}
+		}
+		return false
+	}
 	for _, earlier := range s.names[first:] {
 		if earlier == name {
-			return false
+			return true
 		}
 	}
 	s.names = append(s.names, name)
-	return true
+	return false
 }
 
-func nameSet(names []string) map[string]struct{} {
-	set := make(map[string]struct{}, 4*len(names))
-	for _, n := range names {
-		set[n] = struct{}{}
+// nameSet moves the names of the open object to a map.
+func (s *scanner) nameSet(outermost bool, first int) map[string]struct{} {
+	set := make(map[string]struct{}, 4*linearNames)
+	if outermost {
+		for _, m := range s.members[s.first:] {
+			set[m.Name] = struct{}{}
+		}
+		return set
+	}
+	for _, name := range s.names[first:] {
+		set[name] = struct{}{}
 	}
 	return set
 }

@@ -82,8 +82,7 @@ func (v Value) Elements(dst []Value) ([]Value, bool) {
 	if v.Kind() != Array {
 		return dst, false
 	}
-	var store [linearNames]string
-	s := scanner{text: string(v), names: store[:0]}
+	s := scanner{text: string(v)}
 	if !s.open() {
 		return dst, false
 	}
