@@ -56,6 +56,15 @@ func (s *Service) Account(ctx context.Context, shortname string) (*Account, erro
 	return a, storeErr(err)
 }
 
+// AccountByID finds an account by its id. *Error: NotFound.
+func (s *Service) AccountByID(ctx context.Context, id string) (*Account, error) {
+	a, err := s.store.AccountByID(ctx, id)
+	if errors.Is(err, ErrNoRow) {
+		return nil, Errorf(NotFound, "there is no account with id %q", clip(id))
+	}
+	return a, storeErr(err)
+}
+
 // SetAccountState disables or enables an account. Disabling ends everything
 // that was issued to its users and keys. *Error: NotFound.
 func (s *Service) SetAccountState(ctx context.Context, actor Actor, shortname string, state State) (*Account, error) {

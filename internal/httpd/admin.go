@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 )
@@ -104,4 +105,27 @@ func checkServer(c *net.UnixConn, path string) error {
 		}
 	}
 	return allowUID(uid, os.Geteuid())
+}
+
+type peerKey struct{}
+
+// withPeerUID notes the kernel's word on who opened a connection, for the
+// handlers of its requests.
+func withPeerUID(ctx context.Context, c net.Conn) context.Context {
+	uc, ok := c.(*net.UnixConn)
+	if !ok {
+		return ctx
+	}
+	uid, err := peerUID(uc)
+	if err != nil {
+		return ctx
+	}
+	return context.WithValue(ctx, peerKey{}, uid)
+}
+
+// PeerUID is the user id at the other end of the administration socket; ok is
+// false on every other listener.
+func PeerUID(r *http.Request) (uid int, ok bool) {
+	uid, ok = r.Context().Value(peerKey{}).(int)
+	return uid, ok
 }

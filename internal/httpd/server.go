@@ -169,6 +169,7 @@ func (s *Server) build() {
 	}
 	if s.cfg.Admin != nil {
 		s.admin = &group{srv: s.newServer(base, quiet.Wrap(s.cfg.Admin))}
+		s.admin.srv.ConnContext = withPeerUID
 	}
 }
 
