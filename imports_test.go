@@ -1,0 +1,109 @@
+// Package sallyport_test holds the rules that concern the whole repository.
+package sallyport_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/sallyport/sallyport/"
+
+// rule says what a package may import of this module, and why no more. Names
+// end in /... for a subtree.
+type rule struct {
+	pkg    string
+	may    []string
+	why    string
+	banned []string // packages from elsewhere that it must not import
+}
+
+var rules = []rule{
+	{pkg: "cmd/sallyport", may: []string{"internal/cli"}, why: "main is a doorbell: tests start the CLI and the app as values"},
+	{pkg: "internal/cli", may: []string{"internal/app", "internal/contract", "internal/config", "internal/core", "internal/admin", "internal/token", "internal/password"}, why: "the CLI speaks to the handlers of admin; it never opens a store"},
+	{pkg: "internal/app", may: []string{"internal/...", "contracts", "verify", "client"}, why: "the wiring is the one place that knows all parts"},
+	{pkg: "internal/contract", may: []string{"internal/core", "internal/httpd", "internal/token", "contracts"}, why: "edges never know each other, nor an adapter"},
+	{pkg: "internal/oauth", may: []string{"internal/core", "internal/httpd", "internal/token"}, why: "edges never know each other, nor an adapter"},
+	{pkg: "internal/gateway", may: []string{"internal/core", "internal/httpd", "internal/token"}, why: "the words of a contract come through an interface that app fills"},
+	{pkg: "internal/admin", may: []string{"internal/core", "internal/httpd", "internal/token"}, why: "edges never know each other, nor an adapter"},
+	{pkg: "internal/console", may: []string{"internal/core", "internal/httpd"}, why: "edges never know each other, nor an adapter"},
+	{pkg: "internal/store/...", may: []string{"internal/core", "internal/jose", "internal/token", "internal/store/..."}, why: "adapters know the domain and no edge"},
+	{pkg: "internal/keyring", may: []string{"internal/core", "internal/jose", "internal/token"}, why: "adapters know the domain and no edge"},
+	{
+		pkg: "internal/core", may: []string{"internal/password", "internal/limit", "internal/token"},
+		why:    "the rules know no wire, no SQL and no file, or they could not be tested without them",
+		banned: []string{"net/http", "database/sql", "os", "github.com/prometheus/..."},
+	},
+	{pkg: "internal/token", may: []string{"internal/jose/..."}, why: "verify, which is public, stands on it"},
+	{pkg: "internal/jose/...", may: []string{"internal/jose/..."}, why: "a leaf: the standard library's cryptography and nothing else"},
+	{pkg: "internal/password", why: "a leaf"},
+	{pkg: "internal/limit", why: "a leaf"},
+	{pkg: "internal/httpd", why: "a leaf: it knows no token, user or contract"},
+	{pkg: "internal/config", why: "a leaf: configuration stops at app"},
+	{pkg: "contracts", why: "a leaf: data"},
+	{pkg: "test/...", may: []string{"internal/...", "verify", "client", "contracts"}, why: "harnesses drive the whole"},
+}
+
+func matches(pattern, pkg string) bool {
+	if sub, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return pkg == sub || strings.HasPrefix(pkg, sub+"/")
+	}
+	return pattern == pkg
+}
+
+// TestImports holds every package to who may import whom.
+func TestImports(t *testing.T) {
+	seen := 0
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name := d.Name(); name != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "node_modules") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		pkg := filepath.ToSlash(filepath.Dir(path))
+		i := slices.IndexFunc(rules, func(r rule) bool { return matches(r.pkg, pkg) })
+		if i < 0 {
+			t.Errorf("%s: package %s has no rule in imports_test.go; say what it may import and why", path, pkg)
+			return nil
+		}
+		seen++
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			checkImport(t, path, rules[i], strings.Trim(spec.Path.Value, `"`))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen == 0 {
+		t.Fatal("no Go file was looked at")
+	}
+}
+
+func checkImport(t *testing.T, path string, r rule, imported string) {
+	t.Helper()
+	if own, ok := strings.CutPrefix(imported, module); ok {
+		if !slices.ContainsFunc(r.may, func(p string) bool { return matches(p, own) }) {
+			t.Errorf("%s imports %s, which %s may not: %s", path, own, r.pkg, r.why)
+		}
+		return
+	}
+	if slices.ContainsFunc(r.banned, func(p string) bool { return matches(p, imported) }) {
+		t.Errorf("%s imports %s, which %s may not: %s", path, imported, r.pkg, r.why)
+	}
+}
