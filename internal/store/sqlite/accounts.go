@@ -1,0 +1,128 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sallyport/sallyport/internal/core"
+)
+
+const accountColumns = `id, shortname, state, version, created_at`
+
+func scanAccount(row scanner) (*core.Account, error) {
+	var a core.Account
+	if err := row.Scan(&a.ID, &a.Shortname, (*string)(&a.State), &a.Version, &a.CreatedAt); err != nil {
+		return nil, noRow(err)
+	}
+	return &a, nil
+}
+
+// CreateAccount implements core.Accounts.
+func (s *Store) CreateAccount(ctx context.Context, p *core.CreateAccountParams) (*core.Account, error) {
+	a := p.Account
+	err := s.single(ctx, func(t *tx) error {
+		_, err := t.exec(`INSERT INTO accounts (id, shortname, state, version, created_at) VALUES (?, ?, ?, ?, ?)`,
+			a.ID, a.Shortname, string(a.State), a.Version, a.CreatedAt)
+		if err != nil {
+			return taken(err)
+		}
+		t.audit(p.Now, p.Event)
+		t.news = true
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &a, nil
+}
+
+// AccountByShortname implements core.Accounts.
+func (s *Store) AccountByShortname(ctx context.Context, shortname string) (*core.Account, error) {
+	return s.account(ctx, `SELECT `+accountColumns+` FROM accounts WHERE shortname = ?`, shortname)
+}
+
+// AccountByID implements core.Accounts.
+func (s *Store) AccountByID(ctx context.Context, id string) (*core.Account, error) {
+	return s.account(ctx, `SELECT `+accountColumns+` FROM accounts WHERE id = ?`, id)
+}
+
+func (s *Store) account(ctx context.Context, query, arg string) (a *core.Account, err error) {
+	err = s.view(ctx, func(c *conn) (err error) {
+		a, err = scanAccount(c.row(query, arg))
+		return err
+	})
+	return a, err
+}
+
+// ListAccounts implements core.Accounts.
+func (s *Store) ListAccounts(ctx context.Context, after string, limit int) (all []*core.Account, err error) {
+	err = s.view(ctx, func(c *conn) error {
+		return c.each(func(row scanner) error {
+			a, err := scanAccount(row)
+			all = append(all, a)
+			return err
+		}, `SELECT `+accountColumns+` FROM accounts WHERE shortname > ? ORDER BY shortname LIMIT ?`, after, limitOf(limit))
+	})
+	return all, err
+}
+
+// SetAccountState implements core.Accounts. From the first step on nothing of
+// the account is answered. Its sessions, of which there may be a great many,
+// are then ended in small steps; should the process die among them, the rest
+// follows before the account becomes active again, so that no session of
+// before the fact ever gets tokens that are dead on arrival.
+func (s *Store) SetAccountState(ctx context.Context, p *core.SetAccountStateParams) (*core.Account, error) {
+	if p.State == core.Active {
+		if err := s.endAccountSessions(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	var a *core.Account
+	err := s.multi(ctx, func(t *tx) (err error) {
+		a, err = scanAccount(t.row(`UPDATE accounts SET state = ?, version = version + 1 WHERE id = ? RETURNING `+accountColumns,
+			string(p.State), p.ID))
+		if err != nil {
+			return err
+		}
+		if p.State != core.Active {
+			n, err := t.addFact(core.Fact{Kind: core.FactAccount, Subject: p.ID, Reason: string(p.State), At: p.Now, PurgeAt: p.FactPurgeAt})
+			if err != nil {
+				return err
+			}
+			if _, err := t.exec(`UPDATE accounts SET ended_fact = ? WHERE id = ?`, n, p.ID); err != nil {
+				return err
+			}
+		}
+		t.audit(p.Now, p.Event)
+		t.news = true
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if p.State != core.Active {
+		if err := s.endAccountSessions(ctx, p); err != nil {
+			s.log.Warn("store: sessions of an account are still to be ended; it happens before the account is enabled again", "account", p.ID, "err", err)
+		}
+	}
+	return a, nil
+}
+
+func (s *Store) endAccountSessions(ctx context.Context, p *core.SetAccountStateParams) error {
+	const chunk = 200
+	for {
+		var n int64
+		err := s.single(ctx, func(t *tx) (err error) {
+			n, err = t.exec(`UPDATE sessions SET revoked_at = ?1, revoked_reason = 'account' WHERE key IN (
+				SELECT s.key FROM sessions s JOIN accounts a ON a.id = s.account
+				WHERE s.account = ?2 AND s.revoked_at = 0 AND s.epoch < a.ended_fact LIMIT ?3)`, max(p.Now, 1), p.ID, chunk)
+			return err
+		})
+		if err != nil && !errors.Is(err, core.ErrNoRow) {
+			return err
+		}
+		if n < chunk {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/sallyport/sallyport/internal/core"
+)
+
+// chainHead is where the node's audit chain stands.
+type chainHead struct {
+	node     string
+	sequence int64
+	hash     [32]byte
+}
+
+func loadChain(c *conn) (h chainHead, err error) {
+	if err := c.row(`SELECT value FROM meta WHERE name=?`, core.MetaNode).Scan(&h.node); err != nil {
+		return h, err
+	}
+	err = c.row(`SELECT sequence, hash FROM audit WHERE node=? ORDER BY sequence DESC LIMIT 1`, h.node).
+		Scan(&h.sequence, fixed(h.hash[:]))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return h, err
+}
+
+// appendAudit writes the next record of the chain and moves head on.
+func appendAudit(c *conn, head *chainHead, st stamped) error {
+	r := core.AuditRecord{
+		Node: head.node, Sequence: head.sequence + 1, At: st.at,
+		Event: readable(st.event), PrevHash: head.hash,
+	}
+	r.Hash = core.HashAudit(&r)
+	detail := "{}"
+	if len(r.Event.Detail) > 0 {
+		b, err := json.Marshal(r.Event.Detail)
+		if err != nil {
+			return err
+		}
+		detail = string(b)
+	}
+	e := &r.Event
+	_, err := c.exec(`INSERT INTO audit (node, sequence, at, kind, actor, account, subject, session, mount, address, request_id, detail, prev_hash, hash)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.Node, r.Sequence, r.At, e.Kind, e.Actor, e.Account, e.Subject, e.Session, e.Mount, e.Address, e.RequestID,
+		detail, r.PrevHash[:], r.Hash[:])
+	if err != nil {
+		return err
+	}
+	head.sequence, head.hash = r.Sequence, r.Hash
+	return nil
+}
+
+// readable makes every text of an event valid UTF-8 before it is hashed:
+// JSON would change other bytes on their way, and the chain would not verify.
+func readable(e core.Event) core.Event {
+	for _, s := range []*string{&e.Kind, &e.Actor, &e.Account, &e.Subject, &e.Session, &e.Mount, &e.Address, &e.RequestID} {
+		*s = strings.ToValidUTF8(*s, "\uFFFD")
+	}
+	detail := make(map[string]string, len(e.Detail))
+	for _, name := range slices.Sorted(maps.Keys(e.Detail)) {
+		detail[strings.ToValidUTF8(name, "\uFFFD")] = strings.ToValidUTF8(e.Detail[name], "\uFFFD")
+	}
+	e.Detail = detail
+	return e
+}
+
+// AppendAudit implements core.Audit.
+func (s *Store) AppendAudit(ctx context.Context, now int64, events []core.Event) error {
+	return s.single(ctx, func(t *tx) error {
+		for _, e := range events {
+			t.audit(now, e)
+		}
+		return nil
+	})
+}
+
+// ListAudit implements core.Audit. Without a node it lists the chains one
+// after the other.
+func (s *Store) ListAudit(ctx context.Context, q core.AuditQuery) ([]core.AuditRecord, error) {
+	where, args := []string{"sequence > ?"}, []any{q.After}
+	for _, f := range []struct{ column, value string }{{"node", q.Node}, {"kind", q.Kind}, {"subject", q.Subject}} {
+		if f.value != "" {
+			where, args = append(where, f.column+" = ?"), append(args, f.value)
+		}
+	}
+	order := "ASC"
+	if q.Newest {
+		order = "DESC"
+	}
+	query := fmt.Sprintf(`SELECT node, sequence, at, kind, actor, account, subject, session, mount, address, request_id, detail, prev_hash, hash
+		FROM audit WHERE %s ORDER BY node %s, sequence %s LIMIT ?`, strings.Join(where, " AND "), order, order)
+	args = append(args, limitOf(q.Limit))
+	var records []core.AuditRecord
+	err := s.view(ctx, func(c *conn) error {
+		return c.each(func(row scanner) error {
+			r, err := scanAudit(row)
+			records = append(records, r)
+			return err
+		}, query, args...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if q.Newest {
+		slices.Reverse(records)
+	}
+	return records, nil
+}
+
+func scanAudit(row scanner) (r core.AuditRecord, err error) {
+	var detail string
+	e := &r.Event
+	err = row.Scan(&r.Node, &r.Sequence, &r.At, &e.Kind, &e.Actor, &e.Account, &e.Subject, &e.Session, &e.Mount,
+		&e.Address, &e.RequestID, &detail, fixed(r.PrevHash[:]), fixed(r.Hash[:]))
+	if err == nil && detail != "{}" {
+		err = json.Unmarshal([]byte(detail), &e.Detail)
+	}
+	return r, err
+}

@@ -1,0 +1,66 @@
+package sqlite
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// encodeList gives a list as JSON text; nil and empty are the same.
+func encodeList(list []string) string {
+	if len(list) == 0 {
+		return "[]"
+	}
+	b, _ := json.Marshal(list) // strings always marshal
+	return string(b)
+}
+
+func decodeList(text string) ([]string, error) {
+	if text == "[]" || text == "" {
+		return nil, nil
+	}
+	var list []string
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		return nil, fmt.Errorf("a list in the store is damaged: %w", err)
+	}
+	return list, nil
+}
+
+// list scans a JSON list.
+type list struct{ into *[]string }
+
+func (l list) Scan(src any) error {
+	text, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("a list in the store is %T", src)
+	}
+	var err error
+	*l.into, err = decodeList(text)
+	return err
+}
+
+// fixed scans a BLOB of a fixed length.
+type fixed []byte
+
+func (f fixed) Scan(src any) error {
+	b, ok := src.([]byte)
+	if !ok || len(b) != len(f) {
+		return fmt.Errorf("a key or hash in the store is damaged: want %d bytes", len(f))
+	}
+	copy(f, b)
+	return nil
+}
+
+// limitOf applies the page size of queries: 100 unless told, 1000 at most.
+func limitOf(n int) int {
+	if n <= 0 {
+		return 100
+	}
+	return min(n, 1000)
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,85 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/sallyport/sallyport/internal/core"
+)
+
+// InsertKey implements core.KeyRows.
+func (s *Store) InsertKey(ctx context.Context, p *core.InsertKeyParams) error {
+	return s.single(ctx, func(t *tx) error {
+		k := &p.Key
+		_, err := t.exec(`INSERT INTO signing_keys (id, mount, kind, class, algorithm, state, sealed, public, master_key,
+			created_at, activated_at, retired_at, dropped_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			k.ID, k.Set.Mount, string(k.Set.Kind), string(k.Class), string(k.Algorithm), string(k.State), k.Sealed, k.Public, k.MasterKey,
+			k.CreatedAt, k.ActivatedAt, k.RetiredAt, k.DroppedAt)
+		if err != nil {
+			return taken(err)
+		}
+		t.audit(p.Now, p.Event)
+		t.news = true
+		return nil
+	})
+}
+
+// ListKeys implements core.KeyRows.
+func (s *Store) ListKeys(ctx context.Context) (all []core.KeyRow, err error) {
+	err = s.view(ctx, func(c *conn) error {
+		return c.each(func(row scanner) error {
+			var k core.KeyRow
+			err := row.Scan(&k.ID, &k.Set.Mount, (*string)(&k.Set.Kind), (*string)(&k.Class), (*string)(&k.Algorithm), (*string)(&k.State),
+				&k.Sealed, &k.Public, &k.MasterKey, &k.CreatedAt, &k.ActivatedAt, &k.RetiredAt, &k.DroppedAt)
+			all = append(all, k)
+			return err
+		}, `SELECT id, mount, kind, class, algorithm, state, sealed, public, master_key, created_at, activated_at, retired_at, dropped_at
+			FROM signing_keys WHERE state <> 'dropped' ORDER BY created_at, id`)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// ChangeKey implements core.KeyRows. A key that becomes active retires the one
+// that was, in the same step, so that a set is never without.
+func (s *Store) ChangeKey(ctx context.Context, p *core.ChangeKeyParams) error {
+	return s.multi(ctx, func(t *tx) error {
+		var mount, kind string
+		err := noRow(t.row(`SELECT mount, kind FROM signing_keys WHERE id = ? AND state = ?`, p.ID, string(p.From)).Scan(&mount, &kind))
+		if errors.Is(err, core.ErrNoRow) {
+			return core.ErrStale
+		}
+		if err != nil {
+			return err
+		}
+		if p.To == core.KeyActive {
+			_, err := t.exec(`UPDATE signing_keys SET state = 'verify-only', retired_at = ? WHERE mount = ? AND kind = ? AND state = 'active' AND id <> ?`,
+				p.Now, mount, kind, p.ID)
+			if err != nil {
+				return err
+			}
+		}
+		var column string
+		switch p.To {
+		case core.KeyNext:
+			column = "created_at = created_at + 0 * ?2"
+		case core.KeyActive:
+			column = "activated_at = ?2"
+		case core.KeyVerifyOnly:
+			column = "retired_at = ?2"
+		case core.KeyDropped:
+			column = "dropped_at = ?2, sealed = NULL"
+		default:
+			return fmt.Errorf("%w: unknown key state %q", core.ErrStoreUnavailable, p.To)
+		}
+		if _, err := t.exec(`UPDATE signing_keys SET state = ?1, `+column+` WHERE id = ?3`, string(p.To), p.Now, p.ID); err != nil {
+			return err
+		}
+		t.audit(p.Now, p.Event)
+		t.news = true
+		return nil
+	})
+}

@@ -1,0 +1,250 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/sallyport/sallyport/internal/core"
+)
+
+const (
+	batchMax = 256  // steps in one transaction
+	queueMax = 1024 // steps waiting
+)
+
+// step is one unit of work for the writer.
+type step struct {
+	run  func(*tx) error
+	many bool       // several statements: undo them together when it fails
+	done chan error // room for one: the writer never waits for a caller
+	err  error      // of the step alone, until the commit is known
+}
+
+// tx is what a step works with: the writer's connection inside the open
+// transaction, and a place for what is to happen with the commit.
+type tx struct {
+	*conn
+	events []stamped // audit events of this step
+	news   bool      // followers of Changes must hear of this step
+	saved  bool      // a savepoint is open
+}
+
+type stamped struct {
+	at    int64
+	event core.Event
+}
+
+// audit notes an event; it is written when the batch is about to commit.
+func (t *tx) audit(now int64, e core.Event) {
+	if e.Kind != "" {
+		t.events = append(t.events, stamped{now, e})
+	}
+}
+
+// savepoint makes the rest of the step undo itself as a whole. A step that
+// finds only on the way that it needs several statements calls it itself.
+func (t *tx) savepoint() error {
+	if t.saved {
+		return nil
+	}
+	if _, err := t.exec("SAVEPOINT step"); err != nil {
+		return err
+	}
+	t.saved = true
+	return nil
+}
+
+// settle closes the savepoint, if there is one, keeping or undoing the step.
+func (t *tx) settle(keep bool) error {
+	if !t.saved {
+		return nil
+	}
+	t.saved = false
+	if !keep {
+		if _, err := t.exec("ROLLBACK TO step"); err != nil {
+			return err
+		}
+	}
+	_, err := t.exec("RELEASE step")
+	return err
+}
+
+// single hands over a step of one statement.
+func (s *Store) single(ctx context.Context, run func(*tx) error) error {
+	return s.submit(ctx, &step{run: run})
+}
+
+// multi hands over a step of several statements.
+func (s *Store) multi(ctx context.Context, run func(*tx) error) error {
+	return s.submit(ctx, &step{run: run, many: true})
+}
+
+// submit hands a step to the writer and waits for the commit. Results travel
+// in variables of run's closure; they count only when submit returned nil or
+// the step's own error.
+func (s *Store) submit(ctx context.Context, st *step) error {
+	if ctx.Err() != nil {
+		return gone(ctx)
+	}
+	st.done = make(chan error, 1)
+	s.gate.RLock()
+	if s.closed {
+		s.gate.RUnlock()
+		return errClosed
+	}
+	select {
+	case s.queue <- st:
+		s.gate.RUnlock()
+	case <-ctx.Done():
+		s.gate.RUnlock()
+		return gone(ctx)
+	}
+	select {
+	case err := <-st.done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-st.done: // both were ready: the outcome is known after all
+		return err
+	default:
+		return fmt.Errorf("%w: %w", core.ErrUnknownOutcome, context.Cause(ctx))
+	}
+}
+
+// write is the writer goroutine. It ends when the queue is closed and empty.
+func (s *Store) write() {
+	defer close(s.written)
+	batch := make([]*step, 0, batchMax)
+	for first := range s.queue {
+		batch = append(batch[:0], first)
+	fill:
+		for len(batch) < batchMax {
+			select {
+			case st, ok := <-s.queue:
+				if !ok {
+					break fill
+				}
+				batch = append(batch, st)
+			default:
+				break fill
+			}
+		}
+		s.commit(batch)
+		clear(batch)
+	}
+}
+
+// commit runs a batch in one transaction and answers its steps.
+func (s *Store) commit(batch []*step) {
+	var done batchResult
+	err := s.attempt(batch, &done)
+	if err != nil {
+		// What a step found inside a transaction that did not commit, even a
+		// refusal, is not to be believed.
+		err = fmt.Errorf("%w: %w", core.ErrStoreUnavailable, err)
+		for _, st := range batch {
+			st.done <- err
+		}
+		s.log.Error("store: a transaction failed; its steps were refused", "steps", len(batch), "err", err)
+		return
+	}
+	s.chain = done.chain
+	s.steps.Add(uint64(len(batch)))
+	s.batches.Add(1)
+	s.lastCommit.Store(s.now())
+	for _, st := range batch {
+		st.done <- outward(st.err)
+	}
+	if done.news {
+		select {
+		case s.changes <- struct{}{}:
+		default: // the reader has not yet seen the last one, which tells the same
+		}
+	}
+}
+
+// batchResult is what memory takes over once the batch is committed.
+type batchResult struct {
+	chain chainHead
+	news  bool
+}
+
+func (s *Store) attempt(batch []*step, done *batchResult) (err error) {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			// It may be rolled back already; an error then says only that.
+			_, _ = s.writer.exec("ROLLBACK")
+		}
+	}()
+	done.chain = s.chain
+	for _, st := range batch {
+		t := tx{conn: s.writer}
+		st.err = t.do(st)
+		if st.err != nil {
+			if fatal(st.err) {
+				return st.err
+			}
+			continue
+		}
+		for _, e := range t.events {
+			if err := appendAudit(s.writer, &done.chain, e); err != nil {
+				return fmt.Errorf("writing an audit record: %w", err)
+			}
+		}
+		done.news = done.news || t.news
+	}
+	_, err = s.writer.exec("COMMIT")
+	return err
+}
+
+// do runs one step. A panic in it must not end the process, nor may half of
+// its work be committed.
+func (t *tx) do(st *step) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: panic: %v\n%s", errDoubt, p, debug.Stack())
+		}
+	}()
+	if st.many {
+		if err := t.savepoint(); err != nil {
+			return err
+		}
+	}
+	err = st.run(t)
+	if err != nil && fatal(err) {
+		return err
+	}
+	if serr := t.settle(err == nil); serr != nil {
+		return fmt.Errorf("%w: closing a savepoint: %w", errDoubt, serr)
+	}
+	return err
+}
+
+// begin opens the transaction. A connection that a failure has made useless is
+// replaced once, so that the store recovers by itself when space is back.
+func (s *Store) begin() error {
+	if s.writer != nil {
+		_, err := s.writer.exec("BEGIN IMMEDIATE")
+		if err == nil {
+			return nil
+		}
+		s.log.Warn("store: reopening the writing connection", "err", err)
+		_ = s.writer.close() // it is given up
+		s.writer = nil
+	}
+	w, err := openConn(context.Background(), s.db, writerPragmas)
+	if err != nil {
+		return err
+	}
+	if _, err := w.exec("BEGIN IMMEDIATE"); err != nil {
+		_ = w.close() // the first error tells more
+		return err
+	}
+	s.writer = w
+	return nil
+}
