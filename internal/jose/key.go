@@ -176,6 +176,8 @@ func checkRSA(pub *rsa.PublicKey) error {
 		return fmt.Errorf("%w: RSA modulus is even", ErrKey)
 	case pub.E < minRSAExp || pub.E > maxRSAExp || pub.E&1 == 0:
 		return fmt.Errorf("%w: RSA exponent %d, an odd one from %d to %d is needed", ErrKey, pub.E, minRSAExp, maxRSAExp)
+	case roca(pub.N):
+		return fmt.Errorf("%w: RSA key of the faulty generator of CVE-2017-15361 (ROCA); make a new one", ErrKey)
 	}
 	return nil
 }

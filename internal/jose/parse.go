@@ -2,6 +2,7 @@ package jose
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 	"sync/atomic"
 
@@ -56,7 +57,7 @@ func Parse(token string) (*Parsed, error) { return ParseFor(token, nil) }
 
 // ParseFor is Parse for a caller that has the keys at hand: a header segment that one of them made, or that came in a
 // token which it has verified, is known already and not read again. It changes the cost and never the outcome.
-func ParseFor(token string, keys []*Key) (*Parsed, error) {
+func ParseFor(token string, keys iter.Seq[*Key]) (*Parsed, error) {
 	header, payload, signature, err := split(token)
 	if err != nil {
 		return nil, err
@@ -109,8 +110,11 @@ func split(token string) (header, payload, signature string, err error) {
 }
 
 // recall takes what the keys know about the header segment.
-func (p *Parsed) recall(segment string, keys []*Key) bool {
-	for _, k := range keys {
+func (p *Parsed) recall(segment string, keys iter.Seq[*Key]) bool {
+	if keys == nil {
+		return false
+	}
+	for k := range keys {
 		known := k.checks.Load()
 		if known == nil {
 			continue

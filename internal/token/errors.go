@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// The errors of verification, for errors.Is. They are ordered: each means that everything before it is in order.
+// The errors of verification, for errors.Is. They are in the order in which things are checked; only a claim that is
+// missing altogether (iat, exp, sid) is noticed later than its place here says.
 // Their messages are for logs and for `token inspect`, not for whoever presented the token.
 var (
 	// ErrMalformed: no token at all, by shape, size, encoding or header.

@@ -67,13 +67,19 @@ func Identify(raw string, candidates []Candidate, nowMs int64) (int, *Claims, er
 	return best, bestClaims, bestErr
 }
 
-// parse reads the token; the first key of each candidate may know its header already.
+// parse reads the token. One of the keys probably knows its header already.
 func parse(raw string, candidates []Candidate) (*jose.Parsed, error) {
-	var known []*Key
-	if len(candidates) > 0 && len(candidates[0].Keys) > 0 {
-		known = candidates[0].Keys[0].Keys
-	}
-	p, err := jose.ParseFor(raw, known)
+	p, err := jose.ParseFor(raw, func(yield func(*Key) bool) {
+		for i := range candidates {
+			for _, group := range candidates[i].Keys {
+				for _, k := range group.Keys {
+					if !yield(k) {
+						return
+					}
+				}
+			}
+		}
+	})
 	if err != nil {
 		return nil, refuse(ErrMalformed, "%s", err)
 	}
@@ -86,7 +92,7 @@ type verification struct {
 	nowMs   int64
 	good    *Key   // verified the signature
 	payload []byte // since it did
-	bad     *Key // the last that did not
+	bad     *Key   // the last that did not
 	read    bool
 	claims  Claims
 	members []strictjson.Member
