@@ -98,6 +98,8 @@ func TestMistakes(t *testing.T) {
 			want: "c.yaml:1:10: mounts[0]: a mount needs a contract: one of pathstack, itempath, netography, or the path of a contract file"},
 		{name: "mount names", yaml: "mounts:\n  - itempath\n  - {contract: itempath, prefix: /b}\n",
 			want: `c.yaml:3:5: mounts[1]: the mount at c.yaml:2:5 is called "itempath", too; give one of them another name`},
+		{name: "mount named by its file", yaml: "mounts: [My File.yaml]\n",
+			want: `c.yaml:1:10: mounts[0]: "My File" cannot be the name of a mount; set name to small letters, digits, - and _`},
 		{name: "secret in a mount", yaml: "mounts: [{contract: itempath, keys: {shared_secret: abc}}]\n",
 			want: "c.yaml:1:38: mounts[0].keys.shared_secret: a secret does not belong into the configuration; put it into a file and name that with shared_secret_file"},
 		{name: "weak date", yaml: "mounts: [{contract: a, keys: {shared_secret_file: /s, weak_until: soon}}]\n",
@@ -175,7 +177,7 @@ func FuzzLoad(f *testing.F) {
 	for _, s := range []string{
 		"", "data: /d\n", "listen: [127.0.0.1:0, \"unix:/run/s\"]\n", "gateway: {rules: [{prefix: /, access: deny}]}\n",
 		"mounts:\n  - itempath\n  - {contract: x.yaml, keys: {shared_secret_file: /s}}\n", "log:\n  level: debug\n  format: text\n",
-		"data: \"a\\u0000\\n# b\"\n", "data: |\n  x\n  y\n", "[[[[", "a: &a [*a]\n", "? x\n: y\n", "data: no\n", "data: !!str 3\n",
+		"data: \"a\\u0000\\n# b\"\n", "data: |\n  x\n  y\n", "[[[[", "a: &a [*a]\n", "? x\n: y\n", "data: no\n", "data: !!str 3\n", "mounts:\n- 0A", "mounts: [{name: , contract: a}]",
 	} {
 		f.Add(s)
 	}

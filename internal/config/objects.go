@@ -120,8 +120,7 @@ func decodeMounts(key string, v value) ([]Mount, Problems) {
 func decodeMount(key string, e value, ps *Problems) Mount {
 	m := Mount{Source: e.source, Account: "default"}
 	if e.kind == kindString { // - itempath
-		m.Contract, m.Name = e.text, contractName(e.text)
-		return m
+		e = value{source: e.source, kind: kindMap, fields: []field{{name: "contract", source: e.source, value: e}}}
 	}
 	o := members(key, e, ps, "contract", "name", "host", "prefix", "account", "keys")
 	o.text("contract", &m.Contract, nil)
@@ -132,8 +131,11 @@ func decodeMount(key string, e value, ps *Problems) Mount {
 	if m.Contract == "" {
 		o.fail(e.source, "", "a mount needs a contract: one of %s, or the path of a contract file", strings.Join(builtinMounts, ", "))
 	}
-	if m.Name == "" {
+	if named := o.fields["name"]; named.kind == kindNull && m.Contract != "" {
 		m.Name = contractName(m.Contract)
+		if mountName(m.Name) != "" {
+			o.fail(e.source, "", "%q cannot be the name of a mount; set name to small letters, digits, - and _", m.Name)
+		}
 	}
 	if k, ok := o.fields["keys"]; ok {
 		m.Keys = decodeMountKeys(key+".keys", k, ps)
