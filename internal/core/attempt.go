@@ -16,8 +16,8 @@ type AttemptKey [16]byte
 // guesses at once, over any number of nodes, never exceed the limit.
 type Attempts interface {
 	// ReserveAttempt counts one attempt against the budget it falls under:
-	// known, when the user logged in from that network within the last
-	// KnownNetworkMS, else strangers. It answers whether it may go on.
+	// known, when the user logged in from that network after p.KnownAfter,
+	// else strangers. It answers whether it may go on.
 	ReserveAttempt(ctx context.Context, p *ReserveParams) (*Reservation, error)
 	// SettleAttempt records the outcome. A success gives the reservation back
 	// (to its own budget alone) and, with Learn, remembers the network; see
@@ -28,9 +28,6 @@ type Attempts interface {
 	// KnownNetworks lists the networks a user logged in from.
 	KnownNetworks(ctx context.Context, user string) ([]KnownNetwork, error)
 }
-
-// KnownNetworkMS is how long a network counts as known: 30 days.
-const KnownNetworkMS int64 = 30 * 24 * 3600 * 1000
 
 // ReserveParams is one step. The budgets are GCRA limits (see internal/limit):
 // BurstMS of tolerance and IntervalMS a try.

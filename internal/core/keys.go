@@ -61,7 +61,8 @@ type KeyRows interface {
 	InsertKey(ctx context.Context, p *InsertKeyParams) error
 	// ListKeys returns all rows that are not dropped, oldest first.
 	ListKeys(ctx context.Context) ([]KeyRow, error)
-	// ChangeKey moves a key to another state, if it is in p.From. ErrStale.
+	// ChangeKey moves a key to another state, if it is in p.From. ErrStale. A
+	// key that becomes active retires the one that was, in the same step.
 	ChangeKey(ctx context.Context, p *ChangeKeyParams) error
 }
 

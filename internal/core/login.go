@@ -145,7 +145,7 @@ func (a *attempt) lane() password.Lane {
 func (a *attempt) reserve(ctx context.Context) error {
 	p := &ReserveParams{
 		Key: a.key, User: a.user, Network: a.network().String(),
-		Stranger: limit.Strangers(), Known: limit.Known(), KnownAfter: a.now - KnownNetworkMS, Now: a.now,
+		Stranger: a.s.cfg.Stranger, Known: limit.Known(), KnownAfter: a.now - a.s.cfg.KnownNetworkMS, Now: a.now,
 	}
 	if a.client.ForwardedByUnlisted {
 		// Everybody behind an unlisted proxy looks like one network; treating it
@@ -223,7 +223,7 @@ func (a *attempt) digest() (d [32]byte) {
 func (a *attempt) settle(o Outcome) *SettleParams {
 	p := &SettleParams{
 		Outcome: o, Key: a.key, User: a.user, Network: a.network().String(), Budget: a.res.Budget,
-		Limit: limit.Strangers(), Learn: o == AttemptSucceeded && !a.client.ForwardedByUnlisted, Now: a.now,
+		Limit: a.s.cfg.Stranger, Learn: o == AttemptSucceeded && !a.client.ForwardedByUnlisted, Now: a.now,
 	}
 	if a.res.Budget == "known" {
 		p.Limit = limit.Known()

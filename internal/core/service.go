@@ -34,6 +34,11 @@ type Config struct {
 	MaxSessionsPerSubject int   // 0 = 200
 	MaxTokensPerUser      int   // application tokens; 0 = 10
 	MaxStalenessMS        int64 // 0 = 5,000: how long revocation may go unheard before answering 503
+	// Stranger is the budget of a login name for networks it is not known
+	// from, and KnownNetworkMS how long a network counts as known after a
+	// login; zero values are limit.Strangers and limit.KnownFor.
+	Stranger       limit.Policy
+	KnownNetworkMS int64
 
 	Observer Observer
 	Log      *slog.Logger
@@ -85,6 +90,12 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	}
 	if cfg.MaxStalenessMS == 0 {
 		cfg.MaxStalenessMS = 5_000
+	}
+	if cfg.Stranger == (limit.Policy{}) {
+		cfg.Stranger = limit.Strangers()
+	}
+	if cfg.KnownNetworkMS == 0 {
+		cfg.KnownNetworkMS = limit.KnownFor
 	}
 	s := &Service{
 		store: cfg.Store, keys: cfg.Keys, passwords: cfg.Passwords, policy: cfg.Policy,

@@ -296,3 +296,6 @@ func (s *Service) Alive(ctx context.Context, p *Principal) error {
 	}
 	return nil
 }
+
+// Hearing reports, for readiness, whether revocations are heard.
+func (s *Service) Hearing(ctx context.Context) error { return s.hearing(ctx, s.now()) }
