@@ -72,8 +72,11 @@ func (m *memRows) ChangeKey(_ context.Context, p *core.ChangeKeyParams) error {
 		switch p.To {
 		case core.KeyActive:
 			r.ActivatedAt = p.Now
-		case core.KeyVerifyOnly:
-			r.RetiredAt = p.Now
+			for j := range m.rows {
+				if o := &m.rows[j]; j != i && o.Set == r.Set && o.State == core.KeyActive {
+					o.State, o.RetiredAt = core.KeyVerifyOnly, p.Now
+				}
+			}
 		case core.KeyDropped:
 			r.DroppedAt, r.Sealed = p.Now, nil
 		}

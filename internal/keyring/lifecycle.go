@@ -52,31 +52,23 @@ func checkNeed(n Need) error {
 func (k *Keyring) ensure(ctx context.Context, n Need) error {
 	set := k.snap.Load().sets[n.Set]
 	if set != nil {
-		if err := k.finish(ctx, set); err != nil {
-			return err
-		}
 		if err := set.compatible(n); err != nil {
 			return err
 		}
-		set = k.snap.Load().sets[n.Set]
-		if s := set.signer; s != nil {
-			if s.row.Class == core.SharedKey || s.row.Algorithm == n.Algorithm {
-				return nil
-			}
-			_, err := k.rotateTo(ctx, n, System)
-			return err
+		if s := set.signer; s != nil && (s.row.Class == core.SharedKey || s.row.Algorithm == n.Algorithm) {
+			return nil
 		}
-		if err := k.retireActive(ctx, set, System); err != nil {
+		if set.has(core.KeyActive) {
+			// Another algorithm, or a weak secret whose time is over.
+			_, err := k.rotateTo(ctx, n, System)
 			return err
 		}
 	}
 	_, err := k.insertNew(ctx, n, core.KeyActive, System)
-	if errors.Is(err, core.ErrExists) {
-		err = nil // another node was first: its key is ours
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, core.ErrExists) {
 		return err
 	}
+	// After ErrExists another node was first: its key is ours.
 	return k.reload(ctx)
 }
 
@@ -92,25 +84,13 @@ func (s *keySet) compatible(n Need) error {
 	return nil
 }
 
-// finish completes a rotation that died between its two steps.
-func (k *Keyring) finish(ctx context.Context, set *keySet) error {
-	if set.signer == nil || set.signer.row.State == core.KeyActive {
-		return nil
-	}
-	next := set.next()
-	if next == nil {
-		return nil
-	}
-	return k.move(ctx, next, core.KeyActive, System)
-}
-
-func (s *keySet) next() *entry {
+func (s *keySet) has(state core.KeyState) bool {
 	for _, e := range s.byID {
-		if e.row.State == core.KeyNext {
-			return e
+		if e.row.State == state {
+			return true
 		}
 	}
-	return nil
+	return false
 }
 
 // Rotation says what Rotate did; each member is a key id or "".
@@ -137,7 +117,7 @@ func (k *Keyring) Rotate(ctx context.Context, set core.KeySet, actor string) (*R
 		return nil, core.Errorf(core.Conflict, "%s are signed with a secret that others hold; import the new secret instead", setName(set))
 	}
 	n := Need{Set: set, Algorithm: s.signer.row.Algorithm}
-	if s.next() == nil && !n.Algorithm.Symmetric() {
+	if !s.has(core.KeyNext) && !n.Algorithm.Symmetric() {
 		id, err := k.insertNew(ctx, n, core.KeyNext, actor)
 		if err != nil {
 			return nil, err
@@ -147,53 +127,42 @@ func (k *Keyring) Rotate(ctx context.Context, set core.KeySet, actor string) (*R
 	return k.rotateTo(ctx, n, actor)
 }
 
-// rotateTo makes a key with the algorithm the signer of the set, a waiting one
-// if there is.
+// rotateTo makes a key with the algorithm the signer of the set: the oldest
+// that waits, else a new one.
 func (k *Keyring) rotateTo(ctx context.Context, n Need, actor string) (*Rotation, error) {
-	if next := k.snap.Load().sets[n.Set].next(); next == nil || next.row.Algorithm != n.Algorithm {
+	next := k.snap.Load().waiting(n)
+	if next == nil {
 		if _, err := k.insertNew(ctx, n, core.KeyNext, actor); err != nil {
 			return nil, err
 		}
 		if err := k.reload(ctx); err != nil {
 			return nil, err
 		}
-	}
-	var next *entry
-	for _, e := range k.snap.Load().sets[n.Set].byID {
-		if e.row.State == core.KeyNext && e.row.Algorithm == n.Algorithm {
-			next = e
+		if next = k.snap.Load().waiting(n); next == nil {
+			return nil, core.Errorf(core.Conflict, "the keys of %s changed meanwhile; try again", setName(n.Set))
 		}
-	}
-	if next == nil {
-		return nil, core.Errorf(core.Conflict, "the keys of %s changed meanwhile; try again", setName(n.Set))
 	}
 	return k.promote(ctx, next, actor)
 }
 
-// promote retires the active key and activates next. It is two steps; the
-// snapshot knows the moment between them (pickSigner), Ensure finishes what
-// died there.
-func (k *Keyring) promote(ctx context.Context, next *entry, actor string) (*Rotation, error) {
-	done := &Rotation{Activated: next.row.ID}
-	set := k.snap.Load().sets[next.row.Set]
-	if set.signer != nil && set.signer.row.State == core.KeyActive {
-		done.Retired = set.signer.row.ID
-	}
-	if err := k.retireActive(ctx, set, actor); err != nil {
-		return nil, err
-	}
-	return done, k.move(ctx, next, core.KeyActive, actor)
-}
-
-func (k *Keyring) retireActive(ctx context.Context, set *keySet, actor string) error {
-	for _, e := range set.byID {
-		if e.row.State == core.KeyActive {
-			if err := k.move(ctx, e, core.KeyVerifyOnly, actor); err != nil {
-				return err
-			}
+func (s *snapshot) waiting(n Need) *entry {
+	for _, e := range s.order {
+		if e.row.Set == n.Set && e.row.State == core.KeyNext && e.row.Algorithm == n.Algorithm && e.row.Class == core.OwnKey {
+			return e
 		}
 	}
 	return nil
+}
+
+// promote activates next; the store retires the active key in the same step.
+func (k *Keyring) promote(ctx context.Context, next *entry, actor string) (*Rotation, error) {
+	done := &Rotation{Activated: next.row.ID}
+	for _, e := range k.snap.Load().sets[next.row.Set].byID {
+		if e.row.State == core.KeyActive {
+			done.Retired = e.row.ID
+		}
+	}
+	return done, k.move(ctx, next, core.KeyActive, actor)
 }
 
 // Drop ends a key: what it signed is refused from then on, and its private
@@ -212,7 +181,7 @@ func (k *Keyring) Drop(ctx context.Context, id, actor string) error {
 }
 
 var moveEvents = map[core.KeyState]string{
-	core.KeyActive: "key.activate", core.KeyVerifyOnly: "key.retire", core.KeyDropped: "key.drop",
+	core.KeyActive: "key.activate", core.KeyDropped: "key.drop",
 }
 
 // move changes the state of a key and reloads.

@@ -57,7 +57,7 @@ func TestRotatePublicKeysInTwoSteps(t *testing.T) {
 	for _, e := range r.rows.events {
 		kinds = append(kinds, e.Kind+" "+e.Actor)
 	}
-	want := "key.create system|key.create operator:0|key.retire operator:0|key.activate operator:0|key.drop operator:0"
+	want := "key.create system|key.create operator:0|key.activate operator:0|key.drop operator:0"
 	if got := strings.Join(kinds, "|"); got != want {
 		t.Fatalf("events %s", got)
 	}
@@ -83,34 +83,6 @@ func TestRotateHMACInOneStepAndSignAgain(t *testing.T) {
 	}
 	_, err = r.Rotate(t.Context(), idSet, "operator:0")
 	wantCode(t, err, core.NotFound)
-}
-
-func TestRotationThatDiedIsFinished(t *testing.T) {
-	rows := newRows()
-	r := openRing(t, rows, 10)
-	need := []Need{{accessSet, token.ES256}}
-	if err := r.Ensure(t.Context(), need); err != nil {
-		t.Fatal(err)
-	}
-	first := r.ActiveKey(accessSet)
-	published, err := r.Rotate(t.Context(), accessSet, "operator:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.retireActive(t.Context(), r.snap.Load().sets[accessSet], "operator:0"); err != nil {
-		t.Fatal(err)
-	}
-	// The process died here. Logins must go on, and a start must end it.
-	if r.ActiveKey(accessSet) != first {
-		t.Fatal("nothing signs between the two steps")
-	}
-	again := openRing(t, rows, 30)
-	if err := again.Ensure(t.Context(), need); err != nil {
-		t.Fatal(err)
-	}
-	if again.ActiveKey(accessSet) != published.Published || len(rows.rows) != 2 {
-		t.Fatal("the rotation was not finished")
-	}
 }
 
 func TestEnsureChangesPublicAlgorithm(t *testing.T) {

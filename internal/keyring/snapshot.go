@@ -154,7 +154,11 @@ func (s *keySet) arrange(name core.KeySet, now int64) error {
 	if symmetric != 0 && symmetric != len(s.byID) {
 		return fmt.Errorf("the keys of %v of mount %q mix HMAC and public-key algorithms; drop the older ones", name.Kind, name.Mount)
 	}
-	s.signer = pickSigner(append(slices.Clone(own), shared...))
+	for _, e := range append(slices.Clone(own), shared...) {
+		if e.row.State == core.KeyActive {
+			s.signer = e // the store lets one key of a set be active
+		}
+	}
 	if keys := likelyFirst(own); len(keys) > 0 {
 		s.verifying = append(s.verifying, token.KeyGroup{Keys: keys})
 	}
@@ -162,30 +166,6 @@ func (s *keySet) arrange(name core.KeySet, now int64) error {
 		s.verifying = append(s.verifying, token.KeyGroup{Keys: keys, MACKey: s.macKey})
 	}
 	return nil
-}
-
-// pickSigner is the active key. Between the two steps of a rotation there is
-// none, but a next one waits; then the key retired last goes on signing, so
-// that no login fails for a rotation.
-func pickSigner(all []*entry) *entry {
-	var active, last *entry
-	waiting := false
-	for _, e := range all {
-		switch e.row.State {
-		case core.KeyActive:
-			active = e // the shared ones come last: a brought secret signs
-		case core.KeyNext:
-			waiting = true
-		case core.KeyVerifyOnly:
-			if last == nil || e.row.RetiredAt > last.row.RetiredAt {
-				last = e
-			}
-		}
-	}
-	if active != nil || !waiting {
-		return active
-	}
-	return last
 }
 
 // likelyFirst orders keys by how likely a token is theirs: active, next, then
