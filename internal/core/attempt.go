@@ -29,6 +29,10 @@ type Attempts interface {
 	KnownNetworks(ctx context.Context, user string) ([]KnownNetwork, error)
 }
 
+// KnownNetworkMS is how long a network counts as known by default, and the
+// least a store keeps it: 30 days.
+const KnownNetworkMS = limit.KnownFor
+
 // ReserveParams is one step. The budgets are GCRA limits (see internal/limit):
 // BurstMS of tolerance and IntervalMS a try.
 type ReserveParams struct {
