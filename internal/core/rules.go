@@ -23,6 +23,11 @@ var verifyKinds = []token.Kind{token.Access, token.Application, token.Refresh, t
 // RegisterMount makes a mount known. It is called for every mount before the
 // listener opens; registering an id twice is an error.
 func (s *Service) RegisterMount(m *Mount) error {
+	if m.Policy.Rotation.IdleMS == 0 {
+		// A mount without refresh tokens: a session is kept alive by renewing,
+		// and lives as long as its last access token.
+		m.Policy.Rotation.IdleMS = m.Policy.Access.LifetimeMS
+	}
 	mr := &mountRules{mount: m, rules: map[token.Kind]*token.Rules{}}
 	for _, kind := range verifyKinds {
 		spec := m.Policy.Spec(kind)

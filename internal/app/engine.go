@@ -1,0 +1,143 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/keyring"
+	"github.com/sallyport/sallyport/internal/password"
+	"github.com/sallyport/sallyport/internal/store/sqlite"
+)
+
+// masterKeyName is the file of the master key in a data directory.
+const masterKeyName = "master.key"
+
+// engine is the part of the app that needs no listener: what the offline
+// commands use as well.
+type engine struct {
+	dir     string // absolute
+	store   *sqlite.Store
+	master  *keyring.Master
+	keys    *keyring.Keyring
+	hasher  *password.Hasher
+	service *core.Service
+	metrics *metrics
+	log     *slog.Logger
+	now     func() int64
+	mounts  []*mounted
+}
+
+// errDevStore tells a store made by serve --dev from one made to keep.
+var errDevStore = errors.New("this data directory was made by `serve --dev`, with demo users and keys; serve it with `sallyport serve --dev --data DIR`, or start a new one with another --data")
+
+// openEngine opens a data directory. With create it makes one that is not
+// there, and with it the master key.
+func openEngine(ctx context.Context, cfg *config.Config, o Options, issuer string, create bool) (e *engine, err error) {
+	dir, err := filepath.Abs(cfg.Data)
+	if err != nil {
+		return nil, fmt.Errorf("the data directory %q: %w", cfg.Data, err)
+	}
+	e = &engine{dir: dir, log: o.Logger, now: o.Now, metrics: newMetrics(o.Version)}
+	defer func() {
+		if err != nil {
+			_ = e.close()
+		}
+	}()
+	if !create {
+		if _, err := os.Stat(filepath.Join(dir, sqlite.FileName)); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("there is no Sallyport data in %s; `sallyport serve` makes it, or name another directory with --data", dir)
+		}
+	}
+	if e.store, err = sqlite.Open(ctx, sqlite.Config{Dir: dir, Create: create, Now: o.Now, Logger: o.Logger}); err != nil {
+		return nil, err
+	}
+	if err := e.openKeys(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if err := e.checkDev(ctx, cfg.Dev); err != nil {
+		return nil, err
+	}
+	if err := e.openService(ctx, cfg, o, issuer); err != nil {
+		return nil, err
+	}
+	return e, e.loadMounts(ctx, cfg)
+}
+
+// openKeys finds the master key and opens the keyring. The key file is made
+// only together with a new store: a store whose key is gone must not get
+// another one silently.
+func (e *engine) openKeys(ctx context.Context, cfg *config.Config) (err error) {
+	src := keyring.Source{File: cfg.MasterKeyFile, Env: cfg.MasterKey.Reveal(), CreateIfNewStore: e.store.Created()}
+	if src.File == "" && src.Env == "" {
+		src.File = filepath.Join(e.dir, masterKeyName)
+	}
+	if e.master, err = keyring.LoadMaster(src); err != nil {
+		return err
+	}
+	e.keys, err = keyring.Open(ctx, keyring.Config{
+		Rows: e.store, Meta: e.store, Master: e.master, Now: e.now, Observer: e.metrics, Logger: e.log,
+	})
+	return err
+}
+
+// checkDev keeps demo stores and real ones apart.
+func (e *engine) checkDev(ctx context.Context, dev bool) error {
+	mark := "0"
+	if dev {
+		mark = "1"
+	}
+	was, err := e.store.MetaSetOnce(ctx, core.MetaDev, mark)
+	if err != nil {
+		return fmt.Errorf("reading the store's mark: %w", err)
+	}
+	switch {
+	case was == "1" && !dev:
+		return errDevStore
+	case was == "0" && dev:
+		return fmt.Errorf("%s holds a real store; `serve --dev` puts demo users with printed passwords into its store, so give it another --data", e.dir)
+	}
+	return nil
+}
+
+func (e *engine) openService(ctx context.Context, cfg *config.Config, o Options, issuer string) (err error) {
+	e.hasher, err = password.New(password.Config{Slots: cfg.Password.Slots, Queue: cfg.Password.Queue})
+	if err != nil {
+		return err
+	}
+	e.service, err = core.New(ctx, core.Config{
+		Store: e.store, Keys: e.keys, Passwords: e.hasher,
+		Policy: password.Policy{MinLength: cfg.Password.MinLength},
+		Issuer: issuer, Now: e.now, Monotonic: o.monotonic,
+		MaxSessionsPerSubject: cfg.Sessions.MaxPerSubject, MaxTokensPerUser: cfg.Limits.ApplicationTokens,
+		MaxStalenessMS: cfg.MaxStaleness.Milliseconds(), Observer: e.metrics, Log: e.log,
+	})
+	if err != nil {
+		return err
+	}
+	e.metrics.watch(e.store, e.hasher)
+	return nil
+}
+
+func (e *engine) close() error {
+	if e.store == nil {
+		return nil
+	}
+	return e.store.Close()
+}
+
+// systemClock gives Unix milliseconds.
+func systemClock() int64 { return time.Now().UnixMilli() }
+
+// steadyClock gives milliseconds of the monotonic clock.
+func steadyClock() func() int64 {
+	start := time.Now()
+	return func() int64 { return time.Since(start).Milliseconds() }
+}

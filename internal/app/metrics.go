@@ -1,0 +1,90 @@
+package app
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/httpd"
+	"github.com/sallyport/sallyport/internal/password"
+)
+
+// metrics counts what happens, in a registry of its own. It is the Observer of
+// core and keyring.
+type metrics struct {
+	registry *prometheus.Registry
+	outcomes *prometheus.CounterVec
+	alarms   *prometheus.CounterVec
+	requests *prometheus.HistogramVec
+}
+
+var _ core.Observer = (*metrics)(nil)
+
+func newMetrics(version string) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_outcomes_total", Help: "Requests by grant, mount and outcome; code is empty for success.",
+		}, []string{"grant", "mount", "code"}),
+		alarms: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_alarms_total", Help: "Things an operator must look at, by name.",
+		}, []string{"name"}),
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "sallyport_http_request_duration_seconds", Help: "Duration of HTTP requests by route and status.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
+		}, []string{"route", "status"}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "sallyport_build_info", Help: "1, with the version.", ConstLabels: prometheus.Labels{"version": version},
+	})
+	build.Set(1)
+	m.registry.MustRegister(m.outcomes, m.alarms, m.requests, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Outcome implements core.Observer.
+func (m *metrics) Outcome(grant, mount string, code core.Code) {
+	m.outcomes.WithLabelValues(grant, mount, string(code)).Inc()
+}
+
+// Alarm implements core.Observer.
+func (m *metrics) Alarm(name, _ string) { m.alarms.WithLabelValues(name).Inc() }
+
+// observe takes a finished request. Requests without a named route share one
+// label: a stranger must not be able to make series.
+func (m *metrics) observe(o httpd.Observation) {
+	route := o.Route
+	if route == "" {
+		route = "other"
+	}
+	m.requests.WithLabelValues(route, strconv.Itoa(o.Status)).Observe(o.Duration.Seconds())
+}
+
+// watch adds gauges of store and hasher, read when asked.
+func (m *metrics) watch(store core.Store, hasher *password.Hasher) {
+	gauge := func(name, help string, f func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
+	}
+	gauge("sallyport_store_queue", "Steps waiting for the writer.", func() float64 { return float64(store.Stats().Queue) })
+	gauge("sallyport_store_steps", "Steps committed since start.", func() float64 { return float64(store.Stats().Steps) })
+	gauge("sallyport_store_batches", "Commits since start.", func() float64 { return float64(store.Stats().Batches) })
+	gauge("sallyport_store_size_bytes", "Size of the database file.", func() float64 { return float64(store.Stats().SizeBytes) })
+	gauge("sallyport_store_wal_bytes", "Size of the write-ahead log.", func() float64 { return float64(store.Stats().WALBytes) })
+	gauge("sallyport_hash_slots", "Password hashes that may run at once.", func() float64 { return float64(hasher.Stats().Slots) })
+	gauge("sallyport_hash_slots_in_use", "Password hashes running.", func() float64 { return float64(hasher.Stats().InUse) })
+	gauge("sallyport_hash_queue", "Logins waiting for a slot.", func() float64 {
+		s := hasher.Stats()
+		return float64(s.QueuedKnown + s.QueuedShared)
+	})
+	gauge("sallyport_hash_refused", "Logins turned away since start because the queue was full.", func() float64 { return float64(hasher.Stats().Refused) })
+	gauge("sallyport_hash_seconds", "How long the last hash took.", func() float64 { return hasher.Stats().LastDuration.Seconds() })
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
