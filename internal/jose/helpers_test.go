@@ -3,6 +3,7 @@ package jose
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,4 +89,8 @@ func vectors(t *testing.T, into any, path ...string) {
 func sum256(text string) []byte {
 	sum := sha256.Sum256([]byte(text))
 	return sum[:]
+}
+
+func pemText(kind string, der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
