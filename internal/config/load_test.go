@@ -222,8 +222,10 @@ mounts:
       weak_until: 2031-12-31
 `, nil)
 	wantRules := []config.Rule{
-		{Prefix: "/api/admin", Methods: []string{"POST", "DELETE"}, Access: "token", Roles: []string{"admin"},
-			Kinds: []string{"access"}, Words: "itempath", Source: "c.yaml:5:7"},
+		{
+			Prefix: "/api/admin", Methods: []string{"POST", "DELETE"}, Access: "token", Roles: []string{"admin"},
+			Kinds: []string{"access"}, Words: "itempath", Source: "c.yaml:5:7",
+		},
 		{Prefix: "/", Access: "public", Source: "c.yaml:10:7"},
 	}
 	if !reflect.DeepEqual(c.Gateway.Rules, wantRules) {
@@ -231,9 +233,13 @@ mounts:
 	}
 	wantMounts := []config.Mount{
 		{Contract: "itempath", Name: "itempath", Account: "default", Source: "c.yaml:12:5"},
-		{Contract: "./my/thing.yaml", Name: "thing", Host: "api.example.com", Prefix: "/v2", Account: "any", Source: "c.yaml:13:5",
-			Keys: config.MountKeys{SharedSecretFile: "/run/secret", SharedFor: []string{"access", "application"},
-				WeakUntil: time.Date(2031, 12, 31, 0, 0, 0, 0, time.UTC)}},
+		{
+			Contract: "./my/thing.yaml", Name: "thing", Host: "api.example.com", Prefix: "/v2", Account: "any", Source: "c.yaml:13:5",
+			Keys: config.MountKeys{
+				SharedSecretFile: "/run/secret", SharedFor: []string{"access", "application"},
+				WeakUntil: time.Date(2031, 12, 31, 0, 0, 0, 0, time.UTC),
+			},
+		},
 	}
 	if !reflect.DeepEqual(c.Mounts, wantMounts) {
 		t.Errorf("mounts\n%+v\nwant\n%+v", c.Mounts, wantMounts)

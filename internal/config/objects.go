@@ -108,8 +108,10 @@ func decodeMounts(key string, v value) ([]Mount, Problems) {
 	for i, e := range entries {
 		m := decodeMount(fmt.Sprintf("%s[%d]", key, i), e, &ps)
 		if first, dup := names[m.Name]; dup && m.Name != "" {
-			ps = append(ps, Problem{Source: e.source, Key: fmt.Sprintf("%s[%d]", key, i),
-				Message: fmt.Sprintf("the mount at %s is called %q, too; give one of them another name", first, m.Name)})
+			ps = append(ps, Problem{
+				Source: e.source, Key: fmt.Sprintf("%s[%d]", key, i),
+				Message: fmt.Sprintf("the mount at %s is called %q, too; give one of them another name", first, m.Name),
+			})
 		}
 		names[m.Name] = e.source
 		mounts = append(mounts, m)
@@ -148,8 +150,10 @@ func decodeMountKeys(key string, v value, ps *Problems) MountKeys {
 	if v.kind == kindMap {
 		for i, f := range v.fields {
 			if f.name == "shared_secret" {
-				*ps = append(*ps, Problem{Source: f.source, Key: key + "." + f.name,
-					Message: "a secret does not belong into the configuration; put it into a file and name that with shared_secret_file"})
+				*ps = append(*ps, Problem{
+					Source: f.source, Key: key + "." + f.name,
+					Message: "a secret does not belong into the configuration; put it into a file and name that with shared_secret_file",
+				})
 				v.fields = append(append([]field{}, v.fields[:i]...), v.fields[i+1:]...)
 				break
 			}

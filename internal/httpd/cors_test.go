@@ -10,8 +10,10 @@ import (
 )
 
 func TestCORS(t *testing.T) {
-	named := httpd.CORS{Origins: []string{"https://app.example"}, Methods: []string{"GET", "POST"}, Headers: []string{"Authorization"},
-		Expose: []string{"X-Request-Id"}, Credentials: true, MaxAge: 10 * time.Minute}
+	named := httpd.CORS{
+		Origins: []string{"https://app.example"}, Methods: []string{"GET", "POST"}, Headers: []string{"Authorization"},
+		Expose: []string{"X-Request-Id"}, Credentials: true, MaxAge: 10 * time.Minute,
+	}
 	all := httpd.CORS{Origins: []string{"*"}, Methods: []string{"GET"}}
 	tests := []struct {
 		name                       string

@@ -40,12 +40,6 @@ func (h *hijackRegistry) closeAll() {
 	h.conns = nil
 }
 
-func (h *hijackRegistry) count() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.conns)
-}
-
 type hijackedConn struct {
 	net.Conn
 	reg *hijackRegistry

@@ -17,8 +17,10 @@ import (
 
 // TestPrivateHost: a page that rebinds its name to loopback gets nothing.
 func TestPrivateHost(t *testing.T) {
-	s := start(t, httpd.Config{Public: say(""), Private: httpd.NewPrivate(httpd.PrivateConfig{Hosts: []string{"Probe.internal"}, Metrics: say("metrics")}),
-		PrivateListen: []string{"127.0.0.1:0"}})
+	s := start(t, httpd.Config{
+		Public: say(""), Private: httpd.NewPrivate(httpd.PrivateConfig{Hosts: []string{"Probe.internal"}, Metrics: say("metrics")}),
+		PrivateListen: []string{"127.0.0.1:0"},
+	})
 	addr := s.PrivateAddrs()[0]
 	for host, want := range map[string]int{
 		"localhost": 200, "LOCALHOST:8081": 200, "127.0.0.1": 200, "127.0.0.1:1": 200, "[::1]": 200, "[::1]:8081": 200,
