@@ -1,0 +1,81 @@
+package contract
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// maxParameters is how many parameters a form or query may have.
+const maxParameters = 256
+
+// decodeForm reads application/x-www-form-urlencoded strictly: every percent
+// sign starts a triplet, names and values are UTF-8, no parameter stands twice
+// (RFC 6749 section 3.2: a parameter given twice is an error, because two
+// readers would take a different one). A semicolon is an ordinary character,
+// as the URL standard has it.
+func decodeForm(raw string, visit func(name, value string)) *bodyError {
+	seen := make([]string, 0, 8)
+	for n := 0; raw != ""; n++ {
+		if n == maxParameters {
+			return &bodyError{kind: "form", expected: "it has too many parameters", loc: []string{"body"}}
+		}
+		var pair string
+		pair, raw, _ = strings.Cut(raw, "&")
+		if pair == "" {
+			continue
+		}
+		k, v, _ := strings.Cut(pair, "=")
+		name, ok1 := unescapeForm(k)
+		val, ok2 := unescapeForm(v)
+		if !ok1 || !ok2 {
+			return &bodyError{kind: "form", expected: "a percent sign must be followed by two hex digits, and text must be UTF-8", loc: []string{"body"}}
+		}
+		for _, s := range seen {
+			if s == name {
+				return &bodyError{kind: "repeated", loc: []string{"body", clip(name)}}
+			}
+		}
+		seen = append(seen, name)
+		visit(name, val)
+	}
+	return nil
+}
+
+func unescapeForm(s string) (string, bool) {
+	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
+		return s, utf8.ValidString(s)
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '+':
+			out = append(out, ' ')
+		case '%':
+			if i+2 >= len(s) {
+				return "", false
+			}
+			hi, ok1 := hexDigit(s[i+1])
+			lo, ok2 := hexDigit(s[i+2])
+			if !ok1 || !ok2 {
+				return "", false
+			}
+			out = append(out, hi<<4|lo)
+			i += 2
+		default:
+			out = append(out, s[i])
+		}
+	}
+	return string(out), utf8.Valid(out)
+}
+
+func hexDigit(c byte) (byte, bool) {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0', true
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10, true
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10, true
+	}
+	return 0, false
+}

@@ -1,0 +1,128 @@
+package contract
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/sallyport/sallyport/internal/core"
+)
+
+// Token reads the access token of a gateway request from where the contract
+// says. The errors are *core.Error: TokenMissing when there is none,
+// TokenMalformed when there are two, when they are joined by a comma, or when
+// the scheme is another.
+func (c *Contract) Token(r *http.Request) (string, error) {
+	return c.token(r.Header, r)
+}
+
+// TokenFromHeader is Token for requests that are described by their headers
+// alone, as forward-auth describes them; a token in the query is not found.
+func (c *Contract) TokenFromHeader(h http.Header) (string, error) {
+	return c.token(h, &http.Request{Header: h})
+}
+
+func (c *Contract) token(h http.Header, r *http.Request) (string, error) {
+	var bad error
+	for i := range c.def.gateway.places {
+		pl := &c.def.gateway.places[i]
+		vals := placeValues(pl, h, r)
+		if len(vals) == 0 {
+			continue
+		}
+		scheme := ""
+		if pl.kind == fromScheme {
+			scheme = pl.name
+		}
+		tok, err := schemeToken(vals, scheme)
+		if err == nil {
+			return tok, nil
+		}
+		if bad == nil {
+			msg := "Malformed token"
+			if scheme != "" {
+				msg = "Bad Authorization header. Expected value '" + scheme + " TOKEN'"
+			}
+			bad = &core.Error{Code: core.TokenMalformed, Reason: "gateway token", Message: msg}
+		}
+	}
+	if bad != nil {
+		return "", bad
+	}
+	msg := "Missing token"
+	if slices.ContainsFunc(c.def.gateway.places, func(p place) bool { return p.kind == fromScheme }) {
+		msg = "Missing Authorization Header"
+	}
+	return "", &core.Error{Code: core.TokenMissing, Message: msg}
+}
+
+func placeValues(pl *place, h http.Header, r *http.Request) []string {
+	switch pl.kind {
+	case fromScheme:
+		return h["Authorization"]
+	case fromHeader:
+		return h[canonicalHeader(pl.name)]
+	case fromCookie:
+		var out []string
+		for _, c := range r.CookiesNamed(pl.name) {
+			out = append(out, c.Value)
+		}
+		return out
+	}
+	if r.URL == nil {
+		return nil
+	}
+	var out []string
+	err := decodeForm(r.URL.RawQuery, func(name, val string) {
+		if name == pl.name {
+			out = append(out, val)
+		}
+	})
+	if err != nil {
+		return []string{"", ""} // two: malformed, whatever it held
+	}
+	return out
+}
+
+// TokenCookies are the cookies the gateway reads tokens from; a proxy does not
+// forward them.
+func (c *Contract) TokenCookies() []string {
+	var out []string
+	for i := range c.def.gateway.places {
+		if c.def.gateway.places[i].kind == fromCookie {
+			out = append(out, c.def.gateway.places[i].name)
+		}
+	}
+	return out
+}
+
+// RenderRefusal says how the contract refuses a request at the gateway: in the
+// gateway's own words, else the contract's. The unknown error is an opaque
+// Internal. now is Unix milliseconds, for templates that name the time.
+func (c *Contract) RenderRefusal(err error, now int64) (status int, header http.Header, body []byte) {
+	rf := c.refuse(err)
+	header, body = c.render(rf, c.gate, nil, now)
+	if c.def.gateway.challenge && c.readsBearer() && header.Get("Www-Authenticate") == "" {
+		if rf.status == http.StatusUnauthorized || rf.code == core.ScopeInsufficient {
+			header.Set("Www-Authenticate", challenge(rf.code))
+		}
+	}
+	return rf.status, header, body
+}
+
+func (c *Contract) readsBearer() bool {
+	return slices.ContainsFunc(c.def.gateway.places, func(p place) bool { return p.kind == fromScheme && p.name == "Bearer" })
+}
+
+// WriteRefusal writes what RenderRefusal says. With CORS it adds the headers
+// that let the contract's web clients read the refusal.
+func (c *Contract) WriteRefusal(w http.ResponseWriter, r *http.Request, err error, now int64) {
+	status, header, body := c.RenderRefusal(err, now)
+	if c.def.cors != nil {
+		c.def.cors.SetHeaders(w, r)
+	}
+	h := w.Header()
+	for name, vals := range header {
+		h[name] = vals
+	}
+	writeBody(w, r, status, body)
+}

@@ -1,0 +1,460 @@
+package contract
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/httpd"
+)
+
+// parser reads one file; every mistake goes to its report.
+type parser struct {
+	*report
+	def *Definition
+}
+
+// Parse reads and checks a contract file. The error is Mistakes: all of them,
+// each with file, line, what is wrong and what would be right. A file that
+// passes always compiles.
+func Parse(file string, data []byte) (*Definition, error) {
+	p := &parser{report: &report{file: file}, def: &Definition{File: file}}
+	root := readYAML(data, p.report)
+	if root == nil {
+		return nil, p.err()
+	}
+	if root.kind != mapNode {
+		p.add(root.pos, "the file is %s; want a mapping that begins with `format: 1`", root.what())
+		return nil, p.err()
+	}
+	p.file_(root)
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	return p.def, nil
+}
+
+// fileKeys are the keys of a contract file.
+var fileKeys = []string{"format", "contract", "title", "description", "tokens", "inputs", "violations", "routes", "error", "errors", "gateway", "cors", "head", "options"}
+
+var namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+
+func (p *parser) file_(root *node) {
+	p.format(root)
+	p.keys(root, "a contract file", fileKeys)
+	p.def.Name = p.str(root, "contract", "")
+	if n := root.get("contract"); n == nil {
+		p.add(pos{1, 1}, "`contract` is missing; give the contract a name, such as `contract: acme`")
+	} else if !namePattern.MatchString(p.def.Name) {
+		p.add(n.pos, "%q is no contract name; use lower-case letters, digits and dashes, a letter first", clip(p.def.Name))
+	}
+	p.def.Title = p.str(root, "title", p.def.Name)
+	p.def.Description = p.str(root, "description", "")
+	p.def.head = p.boolean(root, "head", false)
+	p.def.options = p.boolean(root, "options", false)
+	p.def.tokens = p.tokens(root.get("tokens"))
+	p.def.inputs, p.def.inputPos = p.inputNodes(root.get("inputs"))
+	p.def.words = p.violations(root.get("violations"))
+	p.def.shape = p.shape(root.get("error"))
+	p.def.errors = p.errorMap(root.get("errors"), nil)
+	p.roots(root)
+	p.def.gateway = p.gateway(root.get("gateway"))
+	p.def.cors = p.cors(root.get("cors"))
+	p.routes(root)
+	p.checkFile(root)
+}
+
+func (p *parser) format(root *node) {
+	n := root.get("format")
+	switch {
+	case n == nil:
+		p.add(pos{1, 1}, "`format` is missing; begin the file with `format: 1`")
+	case n.value != int64(Format):
+		p.add(n.pos, "format %s is not known; this version reads `format: 1`", clip(n.text))
+	}
+}
+
+// keys refuses keys that the format does not know.
+func (p *parser) keys(n *node, what string, allowed []string) {
+	for _, en := range n.entries {
+		if !slices.Contains(allowed, en.key) {
+			p.add(en.pos, "%q is no key of %s; %s", clip(en.key), what, suggest(en.key, allowed))
+		}
+	}
+}
+
+// mapping is n if it is one; nil, with a mistake, otherwise.
+func (p *parser) mapping(n *node, what string) *node {
+	if n == nil {
+		return nil
+	}
+	if n.kind != mapNode {
+		p.add(n.pos, "%s is %s; want a mapping", what, n.what())
+		return nil
+	}
+	return n
+}
+
+func (p *parser) str(n *node, key, fallback string) string {
+	v := n.get(key)
+	if v == nil {
+		return fallback
+	}
+	if v.kind != scalarNode || v.value == nil {
+		p.add(v.pos, "`%s` is %s; want text", key, v.what())
+		return fallback
+	}
+	return v.text
+}
+
+func (p *parser) boolean(n *node, key string, fallback bool) bool {
+	v := n.get(key)
+	if v == nil {
+		return fallback
+	}
+	b, ok := v.value.(bool)
+	if !ok || v.kind != scalarNode {
+		p.add(v.pos, "`%s` is %s; want true or false", key, v.what())
+		return fallback
+	}
+	return b
+}
+
+// choiceOf reads one of a few words.
+func (p *parser) choiceOf(n *node, key, fallback string, allowed []string) string {
+	v := n.get(key)
+	if v == nil {
+		return fallback
+	}
+	if v.kind != scalarNode || !slices.Contains(allowed, v.text) {
+		p.add(v.pos, "`%s: %s` is not known; %s", key, clip(v.text), suggest(v.text, allowed))
+		return fallback
+	}
+	return v.text
+}
+
+// strings reads a list of texts, or one text.
+func (p *parser) strings(v *node, what string) []string {
+	if v == nil {
+		return nil
+	}
+	if v.kind == scalarNode && v.value != nil {
+		return []string{v.text}
+	}
+	if v.kind != listNode {
+		p.add(v.pos, "%s is %s; want a list of texts", what, v.what())
+		return nil
+	}
+	var out []string
+	for _, it := range v.items {
+		if it.kind != scalarNode || it.value == nil {
+			p.add(it.pos, "%s holds %s; want text", what, it.what())
+			continue
+		}
+		out = append(out, it.text)
+	}
+	return out
+}
+
+// duration reads a length of time in milliseconds: whole seconds, 15m, 24h, 30d.
+func (p *parser) duration(n *node, key string, fallback, least, most int64) int64 {
+	v := n.get(key)
+	if v == nil {
+		return fallback
+	}
+	ms, err := parseDuration(v.text)
+	switch {
+	case v.kind != scalarNode || err != nil:
+		p.add(v.pos, "`%s: %s` is no length of time; write one such as 90s, 15m, 24h or 30d", key, clip(v.text))
+	case ms < least || ms > most:
+		p.add(v.pos, "`%s: %s` is out of range; want %s to %s", key, clip(v.text), spell(least), spell(most))
+	default:
+		return ms
+	}
+	return fallback
+}
+
+func parseDuration(s string) (int64, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		n, err := strconv.ParseInt(days, 10, 32)
+		if err != nil {
+			return 0, err
+		}
+		return n * 24 * 3600 * 1000, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, err
+	}
+	if d%time.Second != 0 {
+		return 0, fmt.Errorf("%s is no whole number of seconds", s)
+	}
+	return d.Milliseconds(), nil
+}
+
+// spell writes a length of time for people.
+func spell(ms int64) string {
+	const day = 24 * 3600 * 1000
+	switch {
+	case ms >= 2*day && ms%day == 0:
+		return strconv.FormatInt(ms/day, 10) + "d"
+	case ms == 0:
+		return "0s"
+	}
+	s := (time.Duration(ms) * time.Millisecond).String()
+	s = strings.TrimSuffix(s, "m0s") + map[bool]string{true: "m"}[strings.HasSuffix(s, "m0s")]
+	return strings.TrimSuffix(s, "h0m") + map[bool]string{true: "h"}[strings.HasSuffix(s, "h0m")]
+}
+
+func (p *parser) cors(n *node) *httpd.CORS {
+	if n = p.mapping(n, "`cors`"); n == nil {
+		return nil
+	}
+	p.keys(n, "`cors`", []string{"origins", "credentials", "headers", "expose", "max_age"})
+	c := &httpd.CORS{
+		Origins: p.strings(n.get("origins"), "`origins`"), Headers: p.strings(n.get("headers"), "`headers`"),
+		Expose: p.strings(n.get("expose"), "`expose`"), Credentials: p.boolean(n, "credentials", false),
+		MaxAge: time.Duration(p.duration(n, "max_age", 600_000, 0, 86_400_000)) * time.Millisecond,
+	}
+	if len(c.Origins) == 0 {
+		p.add(n.pos, "`cors` without origins allows nobody; list them, such as https://app.example, or leave `cors` out")
+	}
+	for _, o := range c.Origins {
+		if o != "*" && !regexp.MustCompile(`^https?://[A-Za-z0-9.-]+(:[0-9]+)?$`).MatchString(o) {
+			p.add(n.get("origins").pos, "%q is no web origin; write scheme and host alone, such as https://app.example", clip(o))
+		}
+	}
+	if len(c.Headers) == 0 {
+		c.Headers = []string{"Authorization", "Content-Type"}
+	}
+	if err := c.Check(); err != nil {
+		p.add(n.pos, "%s", err)
+	}
+	return c
+}
+
+func (p *parser) violations(n *node) map[string]wording {
+	out := map[string]wording{}
+	for _, pr := range problems {
+		out[pr.kind] = wording{pr.message, pr.kind}
+	}
+	if n = p.mapping(n, "`violations`"); n == nil {
+		return out
+	}
+	p.keys(n, "`violations`", problemKinds())
+	for _, en := range n.entries {
+		w := out[en.key]
+		if en.val.kind == mapNode {
+			p.keys(en.val, "a violation", []string{"message", "type"})
+			w.message, w.typ = p.str(en.val, "message", w.message), p.str(en.val, "type", w.typ)
+		} else if s, ok := en.val.value.(string); ok {
+			w.message = s
+		} else {
+			p.add(en.val.pos, "the words for %s are %s; want text, or {message, type}", en.key, en.val.what())
+		}
+		out[en.key] = w
+	}
+	return out
+}
+
+// shape reads what errors look like unless they say otherwise.
+func (p *parser) shape(n *node) *errorShape {
+	if n = p.mapping(n, "`error`"); n == nil {
+		return nil
+	}
+	p.keys(n, "`error`", []string{"headers", "body"})
+	t := p.errorTemplates(nil)
+	s := &errorShape{pos: n.pos, headers: p.headers(n.get("headers"), t)}
+	if b := n.get("body"); b != nil {
+		s.body = t.parse(b)
+	}
+	return s
+}
+
+func (p *parser) errorTemplates(inputs map[string]*inputDef) *templates {
+	return &templates{rep: p.report, scope: inError, where: "an error", inputs: inputs}
+}
+
+func (p *parser) errorMap(n *node, inputs map[string]*inputDef) map[core.Code]*errorDef {
+	if n = p.mapping(n, "`errors`"); n == nil {
+		return nil
+	}
+	out := map[core.Code]*errorDef{}
+	codes := codeNames()
+	for _, en := range n.entries {
+		if !slices.Contains(codes, en.key) {
+			p.add(en.pos, "%q is no kind of error; %s", clip(en.key), suggest(en.key, codes))
+			continue
+		}
+		if d := p.errorDef(core.Code(en.key), en, inputs); d != nil {
+			out[core.Code(en.key)] = d
+		}
+	}
+	return out
+}
+
+func codeNames() []string {
+	var out []string
+	for _, c := range core.Codes() {
+		out = append(out, string(c))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (p *parser) errorDef(code core.Code, en entry, inputs map[string]*inputDef) *errorDef {
+	n := p.mapping(en.val, en.key)
+	if n == nil {
+		return nil
+	}
+	p.keys(n, "an error", []string{"status", "headers", "message", "body"})
+	t := p.errorTemplates(inputs)
+	d := &errorDef{pos: en.pos, code: code, headers: p.headers(n.get("headers"), t)}
+	if m := n.get("message"); m != nil {
+		if !m.isString() {
+			p.add(m.pos, "`message` is %s; want text", m.what())
+		} else {
+			inner := *t
+			d.message = inner.parse(m)
+			if uses(d.message, "message") {
+				p.add(m.pos, "`message` names $message, itself; write the text, or leave `message` out for our own")
+			}
+		}
+	}
+	if b := n.get("body"); b != nil {
+		if d.noBody = b.kind == scalarNode && b.value == nil; !d.noBody {
+			d.body = t.parse(b)
+		}
+	} else if p.def.shape == nil || p.def.shape.body == nil {
+		p.add(en.pos, "%s has no body; give it one, write `body: null` for none, or set `error: {body: …}` for all", en.key)
+	}
+	d.status = p.errorStatus(code, n, en.pos)
+	return d
+}
+
+// errorStatus holds statuses to what the kinds mean: a store that fails is
+// never told as a wrong token, and bad input is never a 5xx.
+func (p *parser) errorStatus(code core.Code, n *node, at pos) int {
+	v := n.get("status")
+	if v == nil {
+		if s := fixedStatus(code); s != 0 {
+			return s
+		}
+		p.add(at, "%s has no status; add one such as `status: %d`", code, defaultStatus(code))
+		return 500
+	}
+	s, ok := v.value.(int64)
+	server := code.Is(core.Unavailable) || code.Is(core.Internal)
+	switch {
+	case !ok || v.kind != scalarNode || s < 400 || s > 599:
+		p.add(v.pos, "`status: %s` is no error status; want 400 to 599, here %d", clip(v.text), defaultStatus(code))
+	case server && s < 500:
+		p.add(v.pos, "%s is a failure of the server: its status is 500 to 599, such as %d, or clients would throw good tokens away", code, defaultStatus(code))
+	case !server && s >= 500 && !(code == core.TooMany && s == 503):
+		p.add(v.pos, "%s is about the request: its status is 400 to 499, such as %d", code, defaultStatus(code))
+	default:
+		return int(s)
+	}
+	return 500
+}
+
+// fixedStatus is the status HTTP itself gives a kind.
+func fixedStatus(code core.Code) int {
+	switch code {
+	case core.MethodNotAllowed:
+		return http.StatusMethodNotAllowed
+	case core.MediaTypeUnsupported:
+		return http.StatusUnsupportedMediaType
+	case core.BodyTooLarge:
+		return http.StatusRequestEntityTooLarge
+	}
+	return 0
+}
+
+// defaultStatus is what most APIs answer.
+func defaultStatus(code core.Code) int {
+	if s := fixedStatus(code); s != 0 {
+		return s
+	}
+	for root := code; root != ""; root = root.Parent() {
+		switch root {
+		case core.BadRequest:
+			return 400
+		case core.Unauthorized:
+			return 401
+		case core.Forbidden:
+			return 403
+		case core.NotFound:
+			return 404
+		case core.Conflict:
+			return 409
+		case core.TooMany:
+			return 429
+		case core.Unavailable:
+			return 503
+		}
+	}
+	return 500
+}
+
+func (p *parser) roots(root *node) {
+	at := pos{1, 1}
+	for _, en := range root.entries {
+		if en.key == "errors" {
+			at = en.pos
+		}
+	}
+	var missing []string
+	for _, c := range core.Roots() {
+		found := p.def.errors[c] != nil
+		if n := root.get("errors"); n != nil && n.kind == mapNode {
+			found = found || n.get(string(c)) != nil
+		}
+		if !found {
+			missing = append(missing, string(c))
+		}
+	}
+	if len(missing) > 0 {
+		p.add(at, "`errors` has no words for %s; every contract needs them, all other kinds fall back on these", strings.Join(missing, ", "))
+	}
+}
+
+func (p *parser) headers(n *node, t *templates) []headerDef {
+	if n = p.mapping(n, "`headers`"); n == nil {
+		return nil
+	}
+	var out []headerDef
+	for _, en := range n.entries {
+		if !isToken(en.key) {
+			p.add(en.pos, "%q is no header name; use letters, digits and dashes", clip(en.key))
+			continue
+		}
+		name := canonicalHeader(en.key)
+		if slices.Contains([]string{"Content-Length", "Content-Type", "Transfer-Encoding", "Connection", "Set-Cookie", "Date", "Allow", "Retry-After"}, name) {
+			p.add(en.pos, "%s is written for you%s; leave it out", name, map[bool]string{true: " (see `cookies`)"}[name == "Set-Cookie"])
+			continue
+		}
+		if en.val.kind != scalarNode && en.val.get("$when") == nil {
+			p.add(en.val.pos, "the header %s is %s; want text", name, en.val.what())
+			continue
+		}
+		out = append(out, headerDef{name, t.parse(en.val)})
+	}
+	return out
+}
+
+// isToken says whether s is a token of RFC 9110 section 5.6.2.
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
