@@ -169,3 +169,13 @@ func List[T any](ctx context.Context, c *Client, path string, query url.Values) 
 		}
 	}
 }
+
+// Ping finds out whether something answers, without asking it for anything.
+func (c *Client) Ping(ctx context.Context) error {
+	err := c.Do(ctx, http.MethodHead, "/", nil, nil, nil)
+	var p *Problem
+	if errors.As(err, &p) { // whatever it says, it speaks
+		return nil
+	}
+	return err
+}

@@ -16,7 +16,7 @@ type NewUser struct {
 	Account       string          `json:"account,omitempty"` // short name; "" = default
 	Username      string          `json:"username"`
 	Email         string          `json:"email,omitempty"`
-	EmailVerified bool            `json:"email_verified,omitempty"`
+	EmailVerified *bool           `json:"email_verified,omitempty"` // left out = true: an operator vouches for it
 	Type          string          `json:"type,omitempty"`
 	Roles         []string        `json:"roles,omitempty"`
 	Attributes    json.RawMessage `json:"attributes,omitempty"`
@@ -26,7 +26,8 @@ type NewUser struct {
 }
 
 // UserChange is the body that changes a user; members left out stay as they
-// are. An empty Email removes it.
+// are. An empty Email removes it; a new one counts as verified unless
+// EmailVerified says otherwise.
 type UserChange struct {
 	Username      *string          `json:"username,omitempty"`
 	Email         *string          `json:"email,omitempty"`
@@ -66,8 +67,9 @@ func (a *api) createUser(c *call) error {
 		return err
 	}
 	u, err := a.svc.CreateUser(c.ctx, c.actor, core.NewUser{
-		Account: acc.Shortname, Username: in.Username, Email: in.Email, EmailVerified: in.EmailVerified,
-		Type: core.UserType(in.Type), Roles: in.Roles, Attributes: in.Attributes,
+		Account: acc.Shortname, Username: in.Username, Email: in.Email,
+		EmailVerified: in.EmailVerified == nil || *in.EmailVerified,
+		Type:          core.UserType(in.Type), Roles: in.Roles, Attributes: in.Attributes,
 		Password: in.Password, PasswordHash: in.PasswordHash,
 	})
 	if err != nil {
@@ -160,6 +162,10 @@ func (a *api) updateUser(c *call) error {
 		return err
 	}
 	patch := core.UserPatch{Username: in.Username, Email: in.Email, EmailVerified: in.EmailVerified, Roles: in.Roles}
+	if in.Email != nil && in.EmailVerified == nil {
+		vouched := *in.Email != ""
+		patch.EmailVerified = &vouched
+	}
 	if in.Type != nil {
 		t := core.UserType(*in.Type)
 		patch.Type = &t
