@@ -137,20 +137,22 @@ func (s *Store) ListApplicationTokens(ctx context.Context, q core.ApplicationTok
 
 // ChangeApplicationToken implements core.ApplicationTokens.
 func (s *Store) ChangeApplicationToken(ctx context.Context, p *core.ChangeApplicationTokenParams) (*core.ApplicationToken, error) {
-	var query string
+	var change string
+	var value int64
 	switch p.Action {
 	case core.TokenRevoke:
-		query = `UPDATE app_tokens SET revoked_at = ?1 WHERE id = ?2 AND revoked_at = 0 RETURNING `
+		change, value = "revoked_at", max(p.Now, 1)
 	case core.TokenSuspend:
-		query = `UPDATE app_tokens SET suspended = 1 WHERE id = ?2 AND revoked_at = 0 AND ?1 RETURNING `
+		change, value = "suspended", 1
 	case core.TokenResume:
-		query = `UPDATE app_tokens SET suspended = 0 WHERE id = ?2 AND revoked_at = 0 AND ?1 RETURNING `
+		change, value = "suspended", 0
 	default:
 		return nil, fmt.Errorf("%w: unknown action %q on an application token", core.ErrStoreUnavailable, p.Action)
 	}
+	query := `UPDATE app_tokens SET ` + change + ` = ? WHERE id = ? AND revoked_at = 0 RETURNING ` + appTokenColumns
 	var a *core.ApplicationToken
 	err := s.multi(ctx, func(t *tx) (err error) {
-		if a, err = scanAppToken(t.row(query+appTokenColumns, max(p.Now, 1), p.ID)); err != nil {
+		if a, err = scanAppToken(t.row(query, value, p.ID)); err != nil {
 			return err
 		}
 		if p.Action != core.TokenResume {

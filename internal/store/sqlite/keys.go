@@ -64,8 +64,6 @@ func (s *Store) ChangeKey(ctx context.Context, p *core.ChangeKeyParams) error {
 		}
 		var column string
 		switch p.To {
-		case core.KeyNext:
-			column = "created_at = created_at + 0 * ?2"
 		case core.KeyActive:
 			column = "activated_at = ?2"
 		case core.KeyVerifyOnly:
@@ -73,7 +71,7 @@ func (s *Store) ChangeKey(ctx context.Context, p *core.ChangeKeyParams) error {
 		case core.KeyDropped:
 			column = "dropped_at = ?2, sealed = NULL"
 		default:
-			return fmt.Errorf("%w: unknown key state %q", core.ErrStoreUnavailable, p.To)
+			return fmt.Errorf("%w: no key goes to the state %q", core.ErrStoreUnavailable, p.To)
 		}
 		if _, err := t.exec(`UPDATE signing_keys SET state = ?1, `+column+` WHERE id = ?3`, string(p.To), p.Now, p.ID); err != nil {
 			return err

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"math"
 
 	"github.com/sallyport/sallyport/internal/core"
@@ -83,31 +84,29 @@ func (s *Store) purgeSessions(ctx context.Context, now int64, limit int) (remove
 	until := now - endedKeptMS
 	window := max(10*limit, 1000)
 	from := []byte{}
-	if c := s.cursor.Load(); c != nil {
+	if c := s.cursor.Load(); c != nil && *c != nil {
 		from = *c
 	}
-	last := from
-	seen := 0
 	var over [][]byte
-	err = s.view(ctx, func(c *conn) error {
+	var last []byte // of the window; nil when it reaches the end
+	err = s.snapshot(ctx, func(c *conn) error {
+		err := noRow(c.row(`SELECT key FROM sessions WHERE key > ? ORDER BY key LIMIT 1 OFFSET ?`, from, window-1).Scan(&last))
+		if err != nil && !errors.Is(err, core.ErrNoRow) {
+			return err
+		}
 		return c.each(func(row scanner) error {
 			var key []byte
-			var gone bool
-			if err := row.Scan(&key, &gone); err != nil {
-				return err
-			}
-			if len(over) == limit {
-				return nil // the rest of the window waits for the next call
-			}
-			seen++
-			if last = key; gone {
-				over = append(over, key)
-			}
-			return nil
-		}, `SELECT key, `+sessionOver+` FROM sessions WHERE key > ?2 ORDER BY key LIMIT ?3`, until, from, window)
+			err := row.Scan(&key)
+			over = append(over, key)
+			return err
+		}, `SELECT key FROM (SELECT key, `+sessionOver+` AS over FROM sessions WHERE key > ?2 ORDER BY key LIMIT ?3) WHERE over LIMIT ?4`,
+			until, from, window, limit)
 	})
 	if err != nil {
 		return 0, true, err
+	}
+	if len(over) == limit {
+		last = over[limit-1] // the rest of the window waits for the next call
 	}
 	for _, part := range chunks(over, purgeChunk) {
 		var n int64
@@ -127,11 +126,8 @@ func (s *Store) purgeSessions(ctx context.Context, now int64, limit int) (remove
 		}
 		removed += int(n)
 	}
-	if more = seen == window || len(over) == limit; !more {
-		last = []byte{} // around: begin again next time
-	}
-	s.cursor.Store(&last)
-	return removed, more, nil
+	s.cursor.Store(&last) // nil: around, begin again next time
+	return removed, last != nil, nil
 }
 
 // forever is the end date of what has none.
