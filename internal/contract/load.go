@@ -20,15 +20,25 @@ func Load(nameOrFile string, opts Options) (*Contract, error) {
 
 // LoadDefinition reads and checks a contract as Load does.
 func LoadDefinition(nameOrFile string) (*Definition, error) {
-	file, data, err := contracts.Read(nameOrFile)
+	file, data, err := Source(nameOrFile)
 	if err != nil {
-		file = nameOrFile
-		if data, err = readFile(file); err != nil {
-			known := slices.Concat(contracts.Names(), contracts.Examples())
-			return nil, fmt.Errorf("contract %q is neither a file nor one that comes with Sallyport (%w); %s", nameOrFile, err, suggest(nameOrFile, known))
-		}
+		return nil, err
 	}
 	return Parse(file, data)
+}
+
+// Source gives the text of a contract file, and its name for messages. It is
+// not checked.
+func Source(nameOrFile string) (file string, data []byte, err error) {
+	file, data, err = contracts.Read(nameOrFile)
+	if err == nil {
+		return file, data, nil
+	}
+	if data, err = readFile(nameOrFile); err != nil {
+		known := slices.Concat(contracts.Names(), contracts.Examples())
+		return "", nil, fmt.Errorf("contract %q is neither a file nor one that comes with Sallyport (%w); %s", nameOrFile, err, suggest(nameOrFile, known))
+	}
+	return nameOrFile, data, nil
 }
 
 // readFile refuses what is far too large before it is in memory.
