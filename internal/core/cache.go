@@ -40,7 +40,7 @@ func (c *principalCache) get(hash [32]byte, now int64, r *revocations) *Principa
 		return nil
 	}
 	p := e.p
-	if r.deadToken(p.TokenID) || r.newsAbout(p.Subject.ID, p.Subject.Account) > e.facts {
+	if r.tokenNews(p.TokenID) > e.facts || r.newsAbout(p.Subject.ID, p.Subject.Account) > e.facts {
 		return nil
 	}
 	if p.Session != (SessionID{}) && r.deadSession(p.Session, p.Session.String(), p.Subject.ID, p.Subject.Account) {

@@ -14,6 +14,8 @@ type Principal struct {
 	ExpiresAt int64    // 0 = never
 	Networks  []string // CIDRs an application token is limited to
 	Claims    []byte   // the token's payload, a JSON object
+
+	hash [32]byte // of an application token: finds its row again
 }
 
 // Scope is the roles joined by spaces, as the scope claim has them.

@@ -98,15 +98,20 @@ func refreshRefusal(v RefreshVerdict, m *Mount) error {
 	return &Error{Code: code, Reason: string(v), Principal: &Principal{Mount: m.ID, Kind: token.Refresh}}
 }
 
-// wanted identifies a token on one mount and demands one of the kinds. A token
-// whose exp has passed is refused here, whatever its kind: nobody learns from
-// an expired token of the wrong kind more than that it is expired.
+// wanted identifies a token on one mount and demands one of the kinds.
 func (s *Service) wanted(m *Mount, raw string, now int64, kinds ...token.Kind) (*identified, error) {
 	id, err := s.identify(raw, []*Mount{m}, now)
-	if id != nil && !kindIn(id.kind, kinds) {
+	return demandKind(id, err, kinds...)
+}
+
+// demandKind refuses what is not of the kinds. A token whose exp has passed is
+// refused for that, whatever its kind: nobody learns from an expired token of
+// the wrong kind more than that it is expired.
+func demandKind(id *identified, err error, kinds ...token.Kind) (*identified, error) {
+	if id != nil && !kindIn(id.kind, kinds) && CodeOf(err) != TokenExpired {
 		return nil, &Error{
 			Code: TokenWrongKind, Reason: string(id.kind) + " token",
-			Message: "This is the wrong kind of token", Principal: &Principal{Mount: m.ID, Kind: id.kind},
+			Message: "This is the wrong kind of token", Principal: &Principal{Mount: id.mount.ID, Kind: id.kind},
 		}
 	}
 	if err != nil {
@@ -138,20 +143,28 @@ func (s *Service) renew(ctx context.Context, r *RenewRequest) (*Granted, error) 
 	if err != nil {
 		return nil, err
 	}
-	sess, _, err := s.store.SessionByID(ctx, p.Session)
+	sess, subj, err := s.store.SessionByID(ctx, p.Session)
 	if errors.Is(err, ErrNoRow) {
 		return nil, refuse(TokenRevoked, "no session")
 	}
 	if err != nil {
 		return nil, storeErr(err)
 	}
-	// Without refresh tokens the chain is free to carry the renewals, which is
-	// what prolongs the session; with them it is only asked whether it lives.
-	policy := r.Mount.Policy.Rotation
-	policy.Rotates = sess.RefreshKey == ""
-	if policy.Rotates && policy.GraceMS < 1000 {
-		policy.GraceMS = 1000
+	if sess.RefreshKey != "" {
+		// The chain is the refresh token's; it is only asked whether it lives.
+		v := JudgeRefresh(sess, subj, &RefreshParams{
+			ID: p.Session, Mount: r.Mount.ID, Presented: sess.Generation, Policy: r.Mount.Policy.Rotation, Now: now,
+		})
+		if !v.Granted() {
+			return nil, refreshRefusal(v, r.Mount)
+		}
+		return s.issue(r.Mount, sess, subj, now, false, "")
 	}
+	// Without refresh tokens the chain is free to carry the renewals, which is
+	// what prolongs the session.
+	policy := r.Mount.Policy.Rotation
+	policy.Rotates = true
+	policy.GraceMS = max(policy.GraceMS, 1000) // renewals at once are no reuse
 	claims := &token.Claims{SessionID: sess.ID.String(), Subject: sess.Subject, Generation: sess.Generation, IssuedAt: now / 1000}
 	rr := &RefreshRequest{Mount: r.Mount, Client: r.Client}
 	res, err := s.step(ctx, rr, claims, sess.ID, &policy, sess.RefreshKey, now)

@@ -10,7 +10,7 @@ type revocations struct {
 	last       int64 // highest number seen
 	heard      int64 // when the log last answered
 	sessions   map[string]int64
-	tokens     map[string]int64
+	tokens     map[string]subjectFact
 	subjects   map[string][]subjectFact // by user, API key or client id
 	accounts   map[string]subjectFact
 	everything int64
@@ -25,7 +25,7 @@ type subjectFact struct {
 
 func newRevocations() *revocations {
 	return &revocations{
-		sessions: map[string]int64{}, tokens: map[string]int64{},
+		sessions: map[string]int64{}, tokens: map[string]subjectFact{},
 		subjects: map[string][]subjectFact{}, accounts: map[string]subjectFact{},
 	}
 }
@@ -41,7 +41,7 @@ func (r *revocations) add(facts []Fact, last, now int64) {
 		case FactSession:
 			r.sessions[f.Subject] = f.PurgeAt
 		case FactToken:
-			r.tokens[f.Subject] = f.PurgeAt
+			r.tokens[f.Subject] = subjectFact{f.Number, "", f.PurgeAt}
 		case FactUser, FactAPIKey, FactClient:
 			r.subjects[f.Subject] = pushFact(r.subjects[f.Subject], subjectFact{f.Number, f.Spare, f.PurgeAt})
 		case FactAccount:
@@ -109,6 +109,13 @@ func (r *revocations) deadSession(id SessionID, sid, subject, account string) bo
 	return false
 }
 
+// tokenNews is the number of the latest fact on the jti, 0 for none.
+func (r *revocations) tokenNews(jti string) int64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.tokens[jti].number
+}
+
 // newsAbout is the number of the latest fact on a subject or its account; what
 // was read of them before it is stale.
 func (r *revocations) newsAbout(subject, account string) int64 {
@@ -133,8 +140,8 @@ func (r *revocations) purge(now int64) {
 			delete(r.sessions, k)
 		}
 	}
-	for k, at := range r.tokens {
-		if at <= now {
+	for k, f := range r.tokens {
+		if f.purge <= now {
 			delete(r.tokens, k)
 		}
 	}

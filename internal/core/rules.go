@@ -17,6 +17,10 @@ type mountRules struct {
 // refreshLifetimeBound is 50 years in seconds: no bound of its own, see RegisterMount.
 const refreshLifetimeBound = 50 * 365 * 86_400
 
+// endedSessionKeptMS is how long a store keeps the row of a session after its
+// deadline, at least.
+const endedSessionKeptMS = 24 * 3600 * 1000
+
 // verifyKinds is the order in which a token's kind is looked for.
 var verifyKinds = []token.Kind{token.Access, token.Application, token.Refresh, token.ID}
 
@@ -27,6 +31,11 @@ func (s *Service) RegisterMount(m *Mount) error {
 		// A mount without refresh tokens: a session is kept alive by renewing,
 		// and lives as long as its last access token.
 		m.Policy.Rotation.IdleMS = m.Policy.Access.LifetimeMS
+	}
+	if a := m.Policy.Access.LifetimeMS; a > m.Policy.Rotation.IdleMS+endedSessionKeptMS {
+		// The row would be purged, and the token with it, before its exp.
+		return fmt.Errorf("mount %q: access tokens live %d s and sessions only %d s after their last refresh; give refresh tokens at least the lifetime of access tokens",
+			m.ID, a/1000, m.Policy.Rotation.IdleMS/1000)
 	}
 	mr := &mountRules{mount: m, rules: map[token.Kind]*token.Rules{}}
 	for _, kind := range verifyKinds {

@@ -43,8 +43,8 @@ func (s *Service) verified(ctx context.Context, m *Mount, raw string, now int64,
 	if err := s.hearing(ctx, now); err != nil {
 		return nil, err
 	}
-	id, err := s.wanted(m, raw, now, kinds...)
-	if err != nil {
+	id, err := s.identifyOrRow(ctx, raw, []*Mount{m}, now)
+	if id, err = demandKind(id, err, kinds...); err != nil {
 		return nil, err
 	}
 	if id.kind == token.Application {
@@ -109,12 +109,12 @@ func (s *Service) applicationPrincipal(ctx context.Context, id *identified, raw 
 		return nil, revoked(id, "token suspended")
 	case subj == nil || !subj.Live() || subj.Type != TypeApplication:
 		return nil, revoked(id, "subject not active")
-	case s.revoked.deadToken(t.ID):
-		return nil, revoked(id, "fact")
 	}
+	// The row says it all. A fact on the token is there to empty caches; one
+	// of a suspension stays behind when the token is resumed.
 	p := &Principal{
 		Kind: token.Application, Mount: id.mount.ID, TokenID: t.ID, Subject: *subj, Scopes: subj.Roles,
-		IssuedAt: t.CreatedAt, Networks: t.Networks, Claims: id.claims.Payload,
+		IssuedAt: t.CreatedAt, Networks: t.Networks, Claims: id.claims.Payload, hash: t.Hash,
 	}
 	if len(t.Scopes) > 0 {
 		// Narrowed to what the user still has: a role taken away is gone here too.
@@ -164,21 +164,8 @@ func (s *Service) authenticate(ctx context.Context, r *AuthenticateRequest, now 
 		}
 		return p, nil
 	}
-	id, err := s.identify(r.Token, r.Mounts, now)
-	if id == nil && CodeOf(err) == TokenInvalid {
-		// An application token counts by its row even when the key that signed
-		// it has been dropped since: rotation must not kill it unasked.
-		if p := s.byRowAlone(ctx, r, hash); p != nil {
-			return p, nil
-		}
-	}
-	if id != nil && id.kind != token.Access && id.kind != token.Application {
-		return nil, &Error{
-			Code: TokenWrongKind, Reason: string(id.kind) + " token", Message: "Only access tokens are allowed",
-			Principal: &Principal{Mount: id.mount.ID, Kind: id.kind},
-		}
-	}
-	if err != nil {
+	id, err := s.identifyOrRow(ctx, r.Token, r.Mounts, now)
+	if id, err = demandKind(id, err, token.Access, token.Application); err != nil {
 		return nil, err
 	}
 	var p *Principal
@@ -194,23 +181,30 @@ func (s *Service) authenticate(ctx context.Context, r *AuthenticateRequest, now 
 	return p, nil
 }
 
-// byRowAlone accepts a token that no key verifies if, byte for byte, it is a
-// live application token of one of the mounts.
-func (s *Service) byRowAlone(ctx context.Context, r *AuthenticateRequest, hash [32]byte) *Principal {
-	t, _, err := s.store.ApplicationTokenByHash(ctx, hash)
-	if err != nil || !mountIn(t.Mount, r.Mounts) {
-		return nil
+// identifyOrRow is identify, and knows one thing more: an application token
+// counts by its row even when the key that signed it has been dropped since,
+// because rotation must not kill it unasked. A token that no key verifies is
+// one if, byte for byte, a row of one of the mounts has it. A store that does
+// not answer that question is not a refusal.
+func (s *Service) identifyOrRow(ctx context.Context, raw string, mounts []*Mount, now int64) (*identified, error) {
+	id, err := s.identify(raw, mounts, now)
+	if id != nil || err == nil || CodeOf(err) != TokenInvalid {
+		return id, err
 	}
-	v, ok := s.mounts.Load(t.Mount)
-	if !ok {
-		return nil
+	t, _, rerr := s.store.ApplicationTokenByHash(ctx, sha256.Sum256([]byte(raw)))
+	if errors.Is(rerr, ErrNoRow) {
+		return nil, err
 	}
-	id := &identified{mount: v.(*mountRules).mount, kind: token.Application, claims: &token.Claims{ID: t.ID}}
-	p, err := s.applicationPrincipal(ctx, id, r.Token)
-	if err != nil {
-		return nil
+	if rerr != nil {
+		return nil, storeErr(rerr)
 	}
-	return p
+	for _, m := range mounts {
+		if m.ID == t.Mount {
+			_, payload := peek(raw)
+			return &identified{mount: m, kind: token.Application, claims: &token.Claims{ID: t.ID, Payload: []byte(payload)}}, nil
+		}
+	}
+	return nil, err
 }
 
 func mountIn(id string, mounts []*Mount) bool {
@@ -278,18 +272,22 @@ func (s *Service) Alive(ctx context.Context, p *Principal) error {
 	if p.ExpiresAt != 0 && now >= p.ExpiresAt {
 		return refuse(TokenExpired, "exp")
 	}
-	if s.revoked.deadToken(p.TokenID) {
-		return refuse(TokenRevoked, "fact")
-	}
 	if p.Kind == token.Application {
-		u, err := s.store.UserByID(ctx, p.Subject.ID)
-		if err != nil && !errors.Is(err, ErrNoRow) {
+		t, subj, err := s.store.ApplicationTokenByHash(ctx, p.hash)
+		switch {
+		case errors.Is(err, ErrNoRow):
+			return refuse(TokenRevoked, "no row")
+		case err != nil:
 			return storeErr(err)
-		}
-		if err != nil || u.State != Active || u.AccountState != Active || u.Type != TypeApplication {
+		case t.RevokedAt != 0 || t.Suspended:
+			return refuse(TokenRevoked, "token revoked or suspended")
+		case subj == nil || !subj.Live() || subj.Type != TypeApplication:
 			return refuse(TokenRevoked, "subject not active")
 		}
 		return nil
+	}
+	if s.revoked.deadToken(p.TokenID) {
+		return refuse(TokenRevoked, "fact")
 	}
 	if s.revoked.deadSession(p.Session, p.Session.String(), p.Subject.ID, p.Subject.Account) {
 		return refuse(TokenRevoked, "fact")
