@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/gateway"
 	"github.com/sallyport/sallyport/internal/httpd"
 )
 
@@ -37,6 +38,9 @@ type App struct {
 	opts    Options
 	engine  *engine
 	server  *httpd.Server
+	front   *front           // nil offline
+	gateway *gateway.Gateway // nil offline
+	demo    *demoUpstream    // serve --dev without an upstream
 	admin   http.Handler
 	public  atomic.Pointer[http.Handler]
 	started time.Time
@@ -83,6 +87,11 @@ func New(ctx context.Context, cfg *config.Config, o Options) (a *App, err error)
 	}()
 	for _, w := range cfg.Warnings {
 		o.Logger.Warn(w)
+	}
+	if cfg.Dev && cfg.Upstream == "" {
+		if a.demo, err = startDemoUpstream(cfg); err != nil {
+			return nil, err
+		}
 	}
 	if a.server, err = a.newServer(); err != nil {
 		return nil, err
@@ -216,6 +225,12 @@ func (a *App) Reload() error {
 // Close lets go of the store. It is safe to call after a failed New and twice.
 func (a *App) Close() (err error) {
 	a.stop.Do(func() {
+		if a.gateway != nil {
+			a.gateway.Close()
+		}
+		if a.demo != nil {
+			a.demo.close()
+		}
 		if a.engine != nil {
 			err = a.engine.close()
 		}

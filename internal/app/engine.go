@@ -75,7 +75,13 @@ func openEngine(ctx context.Context, cfg *config.Config, o Options, issuer strin
 // only together with a new store: a store whose key is gone must not get
 // another one silently.
 func (e *engine) openKeys(ctx context.Context, cfg *config.Config) (err error) {
-	src := keyring.Source{File: cfg.MasterKeyFile, Env: cfg.MasterKey.Reveal(), CreateIfNewStore: e.store.Created()}
+	// A store that never met a key is new, also when a first start was cut off
+	// between the two.
+	_, err = e.store.MetaGet(ctx, core.MetaMasterKeyID)
+	if err != nil && !errors.Is(err, core.ErrNoRow) {
+		return err
+	}
+	src := keyring.Source{File: cfg.MasterKeyFile, Env: cfg.MasterKey.Reveal(), CreateIfNewStore: err != nil}
 	if src.File == "" && src.Env == "" {
 		src.File = filepath.Join(e.dir, masterKeyName)
 	}

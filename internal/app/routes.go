@@ -1,0 +1,240 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/contract"
+	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/gateway"
+	"github.com/sallyport/sallyport/internal/httpd"
+)
+
+// Paths of our own. A contract may not claim them.
+const (
+	pathJWKS    = "/.well-known/jwks.json"
+	pathOpenAPI = "/openapi.json"
+	pathOwn     = "/_sallyport/"
+)
+
+// front is the public handler: our own paths, the contracts', then the gateway.
+type front struct {
+	app     *App
+	router  *contract.Router
+	gateway *gateway.Gateway
+	proxy   http.Handler // nil without upstream
+	auth    http.Handler // the forward-auth endpoints
+	openapi []byte       // nil where an upstream may have its own
+}
+
+// routes builds the public handler.
+func (a *App) routes() (http.Handler, error) {
+	var puts []*contract.Mounted
+	for _, m := range a.engine.mounts {
+		for _, r := range m.contract.Routes() {
+			if r.Pattern == pathJWKS || strings.HasPrefix(r.Pattern, pathOwn) {
+				return nil, fmt.Errorf("%s: the contract claims %s, which is our own path; give the mount a prefix", m.contract.Contract().File(), r.Pattern)
+			}
+		}
+		puts = append(puts, m.contract)
+	}
+	router, err := contract.NewRouter(puts...)
+	if err != nil {
+		return nil, err
+	}
+	f := &front{app: a, router: router}
+	if f.gateway, err = a.newGateway(); err != nil {
+		return nil, err
+	}
+	a.gateway, a.front = f.gateway, f
+	f.proxy, f.auth = f.gateway.Handler(), f.gateway.ForwardAuth()
+	return f, nil
+}
+
+// ServeHTTP finds who owns a path. Contract routes come before the gateway; a
+// contract owns its paths for all methods.
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch path := r.URL.Path; {
+	case path == pathJWKS:
+		f.own(f.jwks).ServeHTTP(w, r)
+		return
+	case strings.HasPrefix(path, pathOwn):
+		f.auth.ServeHTTP(w, r)
+		return
+	case path == pathOpenAPI && f.openapi != nil:
+		f.own(f.document).ServeHTTP(w, r)
+		return
+	}
+	if m, h, ok := f.router.Match(r); ok {
+		httpd.SetRoute(r, m.ID+" "+httpd.NormalizeSlashes(r.URL.Path))
+		f.limited(h).ServeHTTP(w, r)
+		return
+	}
+	if f.proxy != nil {
+		httpd.SetRoute(r, "gateway")
+		f.proxy.ServeHTTP(w, r)
+		return
+	}
+	f.notFound(w, r)
+}
+
+// limited gives a route of ours the limits that proxied streams must not have.
+func (f *front) limited(h http.Handler) http.Handler {
+	l := &f.app.cfg.Limits
+	return httpd.Deadline(l.RequestTimeout, httpd.LimitBody(int64(l.Body), h))
+}
+
+func (f *front) own(h http.HandlerFunc) http.Handler { return f.limited(h) }
+
+// jwks serves the public keys (RFC 7517 section 5).
+func (f *front) jwks(w http.ResponseWriter, r *http.Request) {
+	keys := f.app.engine.keys
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	if !allowGet(w, r) {
+		return
+	}
+	h.Set("Content-Type", "application/jwk-set+json")
+	h.Set("Cache-Control", "public, max-age=300")
+	h.Set("ETag", keys.JWKSETag())
+	if r.Header.Get("If-None-Match") == keys.JWKSETag() {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	_, _ = w.Write(keys.JWKS()) // a client that went away has nobody to tell
+}
+
+// document serves what the contracts are, where no upstream has its own.
+func (f *front) document(w http.ResponseWriter, r *http.Request) {
+	if !allowGet(w, r) {
+		return
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Content-Type", "application/json")
+	_, _ = w.Write(f.openapi) // as above
+}
+
+func allowGet(w http.ResponseWriter, r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		return true
+	case http.MethodOptions:
+		w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+		w.Header().Set("Access-Control-Allow-Methods", "GET, HEAD")
+		w.WriteHeader(http.StatusNoContent)
+		return false
+	}
+	w.Header().Set("Allow", "GET, HEAD, OPTIONS")
+	httpd.WriteProblem(w, http.StatusMethodNotAllowed, "", "", "this path answers GET", nil)
+	return false
+}
+
+// notFound answers a path that nobody owns, where there is no upstream: in the
+// words of the one contract that covers it, else in plain ones.
+func (f *front) notFound(w http.ResponseWriter, r *http.Request) {
+	if m, ok := f.router.Covering(r.Host, r.URL.Path); ok {
+		m.Contract().WriteRefusal(w, r, core.Errorf(core.NotFound, "There is nothing here"), f.app.engine.now())
+		return
+	}
+	httpd.WriteProblem(w, http.StatusNotFound, "", "", "no contract has this path, and there is no upstream behind this server; /openapi.json lists what is served", nil)
+}
+
+// words lets the gateway speak a contract.
+type words struct {
+	c   *contract.Contract
+	now func() int64
+}
+
+// Token implements gateway.Words.
+func (w words) Token(r *http.Request) (string, error) { return w.c.Token(r) }
+
+// RenderRefusal implements gateway.Words.
+func (w words) RenderRefusal(_ *http.Request, err error) gateway.Refusal {
+	status, header, body := w.c.RenderRefusal(err, w.now())
+	return gateway.Refusal{Status: status, Header: header, Body: body}
+}
+
+func (a *App) newGateway() (*gateway.Gateway, error) {
+	cfg := a.cfg
+	proxies, err := httpd.NewProxies(cfg.ForwardAuth.Proxies, cfg.TrustedHeader)
+	if err != nil {
+		return nil, err
+	}
+	gc := gateway.Config{
+		Timeouts: gateway.Timeouts{Dial: cfg.UpstreamTimeout.Connect, ResponseHeader: cfg.UpstreamTimeout.ResponseHeader, IdleConn: cfg.UpstreamTimeout.Idle},
+		Auth:     a.engine.service, Headers: gateway.IdentityHeaders(cfg.Gateway.IdentityHeaders),
+		Proxies: proxies, Now: a.engine.now, Logger: a.opts.Logger,
+	}
+	upstream := cfg.Upstream
+	if a.demo != nil && upstream == "" {
+		upstream = a.demo.url()
+	}
+	if upstream != "" {
+		if gc.Upstream, err = url.Parse(upstream); err != nil {
+			return nil, fmt.Errorf("the upstream: %w", err)
+		}
+	}
+	byName := map[string]gateway.Words{}
+	for _, m := range a.engine.mounts {
+		w := words{m.contract.Contract(), a.engine.now}
+		byName[m.core.ID] = w
+		if byName[m.core.Contract] == nil {
+			byName[m.core.Contract] = w
+		}
+		gc.Mounts = append(gc.Mounts, gateway.Mount{Mount: m.core, Host: m.cfg.Host, Prefix: m.cfg.Prefix, Words: w})
+	}
+	if cfg.Gateway.Words != "" {
+		if gc.Words = byName[cfg.Gateway.Words]; gc.Words == nil {
+			return nil, fmt.Errorf("%s: gateway.words names %q, which is no mount or contract here", cfg.Origin("gateway.words"), cfg.Gateway.Words)
+		}
+	}
+	for _, r := range cfg.Gateway.Rules {
+		gc.Rules = append(gc.Rules, gateway.Rule{
+			Path: r.Prefix, Methods: r.Methods, Access: gateway.Access(r.Access), Roles: r.Roles, Scopes: r.Scopes,
+			Kinds: r.Kinds, Account: r.Account, Words: r.Words,
+		})
+	}
+	if cfg.Gateway.CORS == "own" {
+		gc.CORS = &httpd.CORS{
+			Origins: cfg.CORS.Origins, Methods: cfg.CORS.Methods, Headers: cfg.CORS.Headers, Expose: cfg.CORS.Expose,
+			Credentials: cfg.CORS.Credentials, MaxAge: cfg.CORS.MaxAge,
+		}
+	}
+	return gateway.New(gc)
+}
+
+// ExplainRoute implements admin.Extras.
+func (x *extras) ExplainRoute(_ context.Context, q admin.RouteQuery) (*admin.RouteAnswer, error) {
+	f := x.app.front
+	if f == nil {
+		return nil, core.Errorf(core.Unavailable, "no server runs on this directory; start it and ask again")
+	}
+	u, err := url.ParseRequestURI(q.Path)
+	if err != nil {
+		return nil, core.Errorf(core.FieldInvalid, "%q is not a path", q.Path)
+	}
+	r := &http.Request{Method: q.Method, Host: q.Host, URL: u, Header: http.Header{}}
+	if u.Path == pathJWKS || strings.HasPrefix(u.Path, pathOwn) || u.Path == pathOpenAPI && f.openapi != nil {
+		return &admin.RouteAnswer{Handler: "own", Access: "public", Detail: "Sallyport answers it itself."}, nil
+	}
+	if m, _, ok := f.router.Match(r); ok {
+		return &admin.RouteAnswer{Handler: "contract", Mount: m.ID, Access: "public", Detail: "The contract mounted as " + m.ID + " owns this path for all methods."}, nil
+	}
+	if f.proxy == nil && len(x.app.cfg.ForwardAuth.Proxies) == 0 {
+		return &admin.RouteAnswer{Handler: "none", Access: "refused", Detail: "No contract has this path, and there is no upstream."}, nil
+	}
+	e := f.gateway.Explain(q.Method, q.Host, u.EscapedPath())
+	ans := &admin.RouteAnswer{Handler: "gateway", Mount: e.Words, Access: string(e.Access), Detail: e.Reason}
+	if e.Access == gateway.Deny {
+		ans.Access = "refused"
+	}
+	if e.Rule != nil {
+		ans.Rule, ans.Roles = e.Rule.Path, e.Rule.Roles
+	}
+	return ans, nil
+}
