@@ -1,0 +1,184 @@
+package gateway
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/httpd"
+)
+
+// question is a request as the rules see it. For forward-auth it is another
+// one than the HTTP request that asks.
+type question struct {
+	r      *http.Request // carries token, origin and client
+	method string
+	host   string // as sent, with port
+	path   string // escaped, without query
+	query  string
+}
+
+// decision lets a request through. Principal is nil on public paths.
+type decision struct {
+	principal *core.Principal
+	preflight bool
+}
+
+// refusal is why a request does not pass, and in whose words.
+type refusal struct {
+	err   error
+	words Words
+}
+
+// plainQuestion reads the question from the request itself.
+func plainQuestion(r *http.Request) *question {
+	return &question{r: r, method: r.Method, host: r.Host, path: rawPath(r), query: r.URL.RawQuery}
+}
+
+// rawPath is the path as it stood in the request line: net/url re-encodes some
+// bytes that should not have been there.
+func rawPath(r *http.Request) string {
+	if strings.HasPrefix(r.RequestURI, "/") {
+		path, _, _ := strings.Cut(r.RequestURI, "?")
+		return path
+	}
+	return r.URL.EscapedPath()
+}
+
+// decide answers a question. Everything that lets a request pass is here.
+func (g *Gateway) decide(q *question) (*decision, *refusal) {
+	host := hostName(q.host)
+	path, err := checkedPath(q)
+	if err != nil {
+		return nil, g.refuse(host, "/", nil, err)
+	}
+	if q.method == http.MethodConnect || q.method == http.MethodTrace || !plainMethod(q.method) {
+		// TRACE echoes the token to whoever can read the answer.
+		return nil, g.refuse(host, path, nil, &core.Error{Code: core.MethodNotAllowed, Reason: "method"})
+	}
+	method, preflight := q.method, q.preflight()
+	if preflight {
+		method = strings.ToUpper(q.r.Header.Get("Access-Control-Request-Method"))
+	}
+	rule, stricter := g.rules.match(host, method, path)
+	switch {
+	case rule == nil:
+		return nil, g.refuse(host, path, nil, &core.Error{Code: core.Forbidden, Reason: "no rule covers the path"})
+	case stricter != nil:
+		return nil, g.refuse(host, path, stricter, &core.Error{Code: core.Forbidden, Reason: "the path differs by case from one under a stricter rule"})
+	case rule.Access == Deny:
+		return nil, g.refuse(host, path, rule, &core.Error{Code: core.Forbidden, Reason: "denied by rule"})
+	case preflight:
+		// It never carries a token; refusing it would lock every browser out.
+		return &decision{preflight: true}, nil
+	case rule.Access == Public:
+		return &decision{}, nil
+	}
+	p, err := g.authenticate(q, host, path, rule)
+	if err != nil {
+		return nil, g.refuse(host, path, rule, err)
+	}
+	return &decision{principal: p}, nil
+}
+
+// checkedPath gives the decoded path, which is what rules match, if it can be
+// read in one way only.
+func checkedPath(q *question) (string, error) {
+	if err := httpd.CheckPath(q.path); err != nil {
+		return "", &core.Error{Code: core.BadRequest, Reason: err.Error(), Message: "This path is not accepted: " + strings.TrimPrefix(err.Error(), "path: ")}
+	}
+	path, err := url.PathUnescape(q.path)
+	if err != nil {
+		return "", &core.Error{Code: core.BadRequest, Reason: "path", Err: err}
+	}
+	return path, nil
+}
+
+func (q *question) preflight() bool {
+	return q.method == http.MethodOptions && q.r.Header.Get("Origin") != "" &&
+		plainMethod(strings.ToUpper(q.r.Header.Get("Access-Control-Request-Method")))
+}
+
+// authenticate reads the token where the contracts say and asks core about it.
+func (g *Gateway) authenticate(q *question, host, path string, r *rule) (*core.Principal, error) {
+	mounts := r.mounts
+	if len(mounts) == 0 {
+		mounts, _ = g.covering(host, path)
+	}
+	req := &core.AuthenticateRequest{Roles: r.Roles, Account: r.Account, Client: clientOf(q.r)}
+	for _, k := range r.Kinds {
+		switch k { // the kinds of package token, by their text
+		case "access":
+			req.Kinds = append(req.Kinds, "access")
+		case "application":
+			req.Kinds = append(req.Kinds, "application")
+		}
+	}
+	for _, m := range mounts {
+		found, err := m.Words.Token(q.r)
+		if err != nil {
+			return nil, err
+		}
+		if found == "" || req.Token != "" && found != req.Token {
+			continue // the token of the mount that comes first counts
+		}
+		req.Token = found
+		req.Mounts = append(req.Mounts, m.Mount)
+	}
+	if hasURLToken(q.query) {
+		// RFC 6750 section 2.3 and SECURITY 30: a token in a URL lies in logs
+		// and histories; it is refused though valid.
+		code := core.TokenMissing
+		if req.Token != "" {
+			code = core.BadRequest
+		}
+		return nil, &core.Error{Code: code, Reason: "token in the URL", Message: "A token in the URL is not accepted; send it in a header"}
+	}
+	if req.Token == "" {
+		return nil, &core.Error{Code: core.TokenMissing}
+	}
+	p, err := g.cfg.Auth.Authenticate(q.r.Context(), req)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range r.Scopes {
+		if !p.HasRole(s) {
+			return nil, &core.Error{Code: core.ScopeInsufficient, Reason: "scope " + s, Principal: p}
+		}
+	}
+	return p, nil
+}
+
+// hasURLToken finds the parameter of RFC 6750, however the query is split.
+func hasURLToken(query string) bool {
+	if !strings.Contains(query, "=") {
+		return false
+	}
+	for _, pair := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }) {
+		name, _, _ := strings.Cut(pair, "=")
+		if plain, err := url.QueryUnescape(name); err == nil && strings.EqualFold(plain, "access_token") {
+			return true
+		}
+	}
+	return false
+}
+
+func clientOf(r *http.Request) core.Client {
+	info := httpd.Info(r)
+	ua := r.UserAgent()
+	if len(ua) > 200 {
+		ua = ua[:200]
+	}
+	return core.Client{Address: info.ClientAddr, UserAgent: ua, RequestID: info.ID, ForwardedByUnlisted: info.ForwardedByUnlisted}
+}
+
+// hostName is a Host header's name: without port and last dot, in lower case.
+func hostName(hostport string) string {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+}

@@ -1,0 +1,249 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/httpd"
+)
+
+// flushEvery sends what an answer of known length has so far; streams are
+// flushed at every write.
+const flushEvery = 100 * time.Millisecond
+
+// passed is what ServeHTTP decided, for Rewrite and for errors.
+type passed struct {
+	preflight bool
+	question  *question
+	identity  http.Header // all identity headers
+}
+
+type passedKey struct{}
+
+func newTransport(upstream *url.URL, t *Timeouts) (*http.Transport, error) {
+	protocols := new(http.Protocols)
+	switch upstream.Scheme {
+	case "http":
+		protocols.SetHTTP1(true)
+	case "https":
+		protocols.SetHTTP1(true)
+		protocols.SetHTTP2(true)
+	case "h2c":
+		protocols.SetUnencryptedHTTP2(true)
+	default:
+		return nil, fmt.Errorf("upstream %s: want http://, https:// or h2c://", upstream.Redacted())
+	}
+	if upstream.Host == "" || upstream.User != nil || strings.Trim(upstream.Path, "/") != "" || upstream.RawQuery != "" || upstream.Fragment != "" {
+		return nil, fmt.Errorf("upstream %s: want scheme, host and port alone; the path that was checked is the path that is forwarded", upstream.Redacted())
+	}
+	or := func(d, def time.Duration) time.Duration {
+		if d > 0 {
+			return d
+		}
+		return def
+	}
+	return &http.Transport{
+		// Proxy stays nil: HTTP_PROXY in the environment must not see tokens.
+		DialContext:           (&net.Dialer{Timeout: or(t.Dial, 5*time.Second), KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   or(t.Dial, 5*time.Second),
+		ResponseHeaderTimeout: or(t.ResponseHeader, time.Minute),
+		IdleConnTimeout:       or(t.IdleConn, 90*time.Second),
+		MaxIdleConns:          512,
+		MaxIdleConnsPerHost:   512,
+		DisableCompression:    true, // the body passes as it is
+		Protocols:             protocols,
+	}, nil
+}
+
+func (g *Gateway) newProxy(transport http.RoundTripper) http.Handler {
+	target := *g.cfg.Upstream
+	if target.Scheme == "h2c" {
+		target.Scheme = "http"
+	}
+	return &httputil.ReverseProxy{
+		Rewrite:        func(pr *httputil.ProxyRequest) { g.rewrite(pr, &target) },
+		Transport:      transport,
+		FlushInterval:  flushEvery,
+		BufferPool:     &buffers,
+		ModifyResponse: g.modifyResponse,
+		ErrorHandler:   g.proxyError,
+		ErrorLog:       log.New(&lineLog{g}, "", 0),
+	}
+}
+
+// Handler is the reverse proxy: everything the contracts and our own paths do
+// not own. It is nil without an upstream.
+func (g *Gateway) Handler() http.Handler {
+	if g.proxy == nil {
+		return nil
+	}
+	return http.HandlerFunc(g.serveProxy)
+}
+
+func (g *Gateway) serveProxy(w http.ResponseWriter, r *http.Request) {
+	q := plainQuestion(r)
+	d, refused := g.decide(q)
+	own := g.cfg.CORS
+	if own != nil && (refused != nil || !d.preflight) {
+		own.SetHeaders(w, r) // on refusals too, or a script could not read why
+	}
+	pass := &passed{question: q, identity: http.Header{}}
+	if refused == nil {
+		pass.preflight = d.preflight
+		err := checkForwardable(q, r)
+		if err == nil {
+			err = g.names.set(pass.identity, d.principal)
+		}
+		if err != nil {
+			refused = g.refuse(hostName(q.host), r.URL.Path, nil, err)
+		}
+	}
+	if refused != nil {
+		g.writeRefusal(w, r, refused)
+		return
+	}
+	if own != nil && d.preflight {
+		own.Wrap(http.NotFoundHandler()).ServeHTTP(w, r)
+		return
+	}
+	ctx := context.WithValue(r.Context(), passedKey{}, pass)
+	if d.principal != nil {
+		var cancel context.CancelCauseFunc
+		ctx, cancel = context.WithCancelCause(ctx)
+		defer cancel(nil)
+		defer g.streams.add(d.principal, cancel)()
+	}
+	g.proxy.ServeHTTP(w, r.WithContext(ctx))
+}
+
+func (g *Gateway) writeRefusal(w http.ResponseWriter, r *http.Request, f *refusal) {
+	g.log.DebugContext(r.Context(), "refused", "reason", reason(f.err), "request_id", httpd.Info(r).ID)
+	a := f.render(r)
+	a.write(w)
+}
+
+// checkForwardable holds that what will be forwarded is what was checked. Of
+// upgrades it lets WebSockets pass alone: after one to h2c, say, requests that
+// nobody checked would follow on the same connection.
+func checkForwardable(q *question, r *http.Request) error {
+	if q.path != r.URL.EscapedPath() {
+		return &core.Error{Code: core.BadRequest, Reason: "the path would be forwarded in another spelling"}
+	}
+	v := r.Header.Values("Upgrade")
+	if len(v) == 0 {
+		return nil
+	}
+	if len(v) != 1 || !strings.EqualFold(v[0], "websocket") || r.Method != http.MethodGet || r.ContentLength != 0 {
+		return &core.Error{Code: core.BadRequest, Reason: "upgrade", Message: "Upgrade is accepted to websocket alone"}
+	}
+	return nil
+}
+
+// rewrite makes the upstream's request. It runs after hop-by-hop headers were
+// removed, so a client cannot have ours removed by naming them in Connection
+// (which a Director, running before, would allow).
+func (g *Gateway) rewrite(pr *httputil.ProxyRequest, target *url.URL) {
+	in, out := pr.In, pr.Out
+	p := passedOf(in)
+	out.URL.Scheme, out.URL.Host = target.Scheme, target.Host
+	out.URL.Path, out.URL.RawPath = in.URL.Path, in.URL.RawPath
+	out.URL.RawQuery, out.URL.ForceQuery = in.URL.RawQuery, in.URL.ForceQuery // as it came
+	if g.cfg.UpstreamHost != "" {
+		out.Host = g.cfg.UpstreamHost
+	}
+	// Trailers arrive after everything was checked and set; none is needed.
+	out.Trailer = nil
+
+	g.names.strip(out.Header)
+	info := httpd.Info(in)
+	if info.ClientAddr.IsValid() {
+		out.Header.Set("X-Forwarded-For", info.ClientAddr.String())
+	}
+	out.Header.Set("X-Forwarded-Host", in.Host)
+	out.Header.Set("X-Forwarded-Proto", "http")
+	if info.Secure {
+		out.Header.Set("X-Forwarded-Proto", "https")
+	}
+	out.Header.Del("X-Request-Id")
+	if info.ID != "" {
+		out.Header.Set("X-Request-Id", info.ID)
+	}
+	if g.cfg.StripAuthorization {
+		out.Header.Del("Authorization")
+	}
+	if p.preflight {
+		// Nobody was verified, so nobody acts.
+		out.Header.Del("Authorization")
+		out.Header.Del("Cookie")
+	}
+	maps.Copy(out.Header, p.identity)
+}
+
+// passedOf finds what serveProxy put there; the proxy is called by it alone.
+func passedOf(r *http.Request) *passed {
+	p, _ := r.Context().Value(passedKey{}).(*passed)
+	return p
+}
+
+// modifyResponse keeps what we say ourselves the only word on it.
+func (g *Gateway) modifyResponse(res *http.Response) error {
+	res.Header.Del("X-Request-Id")
+	if g.cfg.CORS != nil {
+		for name := range res.Header {
+			if strings.HasPrefix(name, "Access-Control-") {
+				delete(res.Header, name)
+			}
+		}
+	}
+	return nil
+}
+
+// proxyError answers when the upstream has not: 502, 504 when it was too slow,
+// or the refusal of a token that ended meanwhile.
+func (g *Gateway) proxyError(w http.ResponseWriter, r *http.Request, err error) {
+	var ended *errEnded
+	cause := context.Cause(r.Context())
+	fail := error(&core.Error{Code: core.Unavailable, Reason: "upstream", Err: err})
+	var timeout net.Error
+	switch {
+	case errors.As(cause, &ended):
+		fail = ended.err
+	case r.Context().Err() != nil:
+		panic(http.ErrAbortHandler) // the client has left
+	case errors.As(err, &timeout) && timeout.Timeout():
+		fail = &statusError{fail, http.StatusGatewayTimeout}
+	default:
+		fail = &statusError{fail, http.StatusBadGateway}
+	}
+	if ended == nil && g.quiet.due(g.cfg.Now()) {
+		g.log.Warn("the upstream does not answer", "upstream", g.cfg.Upstream.Host, "error", err.Error())
+	}
+	g.writeRefusal(w, r, g.refuse(hostName(passedOf(r).question.host), r.URL.Path, nil, fail))
+}
+
+// buffers are the copy buffers of the proxy.
+var buffers = bufferPool{sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}}
+
+type bufferPool struct{ pool sync.Pool }
+
+func (b *bufferPool) Get() []byte  { return *b.pool.Get().(*[]byte) }
+func (b *bufferPool) Put(p []byte) { b.pool.Put(&p) }
+
+// lineLog passes the proxy's own lines on; they tell of clients that left.
+type lineLog struct{ g *Gateway }
+
+func (l *lineLog) Write(p []byte) (int, error) {
+	l.g.log.Debug("proxy", "line", strings.TrimSpace(string(p)))
+	return len(p), nil
+}
