@@ -208,6 +208,12 @@ func (k *Key) ID() string { return k.id }
 // Algorithm returns the one algorithm of the key.
 func (k *Key) Algorithm() Algorithm { return k.alg }
 
+// String names the key without its secret, which %v would print otherwise.
+func (k *Key) String() string { return fmt.Sprintf("%s key %q", k.alg, k.id) }
+
+// GoString is String, for %#v.
+func (k *Key) GoString() string { return k.String() }
+
 // CanSign reports whether the private part, or the HMAC secret, is there.
 func (k *Key) CanSign() bool {
 	return k.secret != nil || k.ec != nil || k.ed != nil || k.rsa != nil

@@ -421,3 +421,15 @@ func TestParseJWKS(t *testing.T) {
 		}
 	}
 }
+
+// TestKeysDoNotPrintThemselves: a key in a log line is a name.
+func TestKeysDoNotPrintThemselves(t *testing.T) {
+	for alg, k := range testKeys() {
+		want := fmt.Sprintf("%s key %q", alg, k.ID())
+		for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+			if got := fmt.Sprintf(format, k); got != want {
+				t.Errorf("%s of the %s key: %.80s", format, alg, got)
+			}
+		}
+	}
+}

@@ -205,8 +205,8 @@ func (p *Parsed) HeaderSegment() string { return p.head.segment }
 // changed.
 func (p *Parsed) SigningInput() []byte { return p.input }
 
-// String returns the token.
-func (p *Parsed) String() string { return p.raw }
+// Token returns the token as it came. It is no String method, so that a token does not get into a log by way of %v.
+func (p *Parsed) Token() string { return p.raw }
 
 // UnverifiedPayload returns the payload although nobody has vouched for it. It is for finding the key of a token that
 // names it in its claims, and for showing a token to a person. The bytes are not to be changed.

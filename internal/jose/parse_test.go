@@ -255,8 +255,8 @@ func TestParsedAccessors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.Algorithm() != EdDSA || p.KeyID() != "key-EdDSA" || p.Typ() != "at+jwt" || p.String() != token {
-			t.Errorf("alg %s, kid %s, typ %s, token %s", p.Algorithm(), p.KeyID(), p.Typ(), p)
+		if p.Algorithm() != EdDSA || p.KeyID() != "key-EdDSA" || p.Typ() != "at+jwt" || p.Token() != token {
+			t.Errorf("alg %s, kid %s, typ %s, token %s", p.Algorithm(), p.KeyID(), p.Typ(), p.Token())
 		}
 		if want, _ := segments(t, token); string(p.SigningInput()) != want || p.HeaderSegment() != strings.Split(want, ".")[0] {
 			t.Errorf("signing input %s, header segment %s", p.SigningInput(), p.HeaderSegment())

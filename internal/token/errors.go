@@ -3,6 +3,8 @@ package token
 import (
 	"errors"
 	"fmt"
+
+	"github.com/sallyport/sallyport/internal/jose"
 )
 
 // The errors of verification, for errors.Is. They are in the order in which things are checked; only a claim that is
@@ -10,7 +12,7 @@ import (
 // Their messages are for logs and for `token inspect`, not for whoever presented the token.
 var (
 	// ErrMalformed: no token at all, by shape, size, encoding or header.
-	ErrMalformed = errors.New("malformed token")
+	ErrMalformed = jose.ErrMalformed
 	// ErrSignature: none of the keys made it, or a holder of a shared secret did, without us.
 	ErrSignature = errors.New("token is not signed by a key of this set")
 	// ErrClaims: a claim is missing, of the wrong type, out of range or oddly spelt.

@@ -27,7 +27,7 @@ type RequestToken struct {
 func ParseRequest(raw string) (*RequestToken, error) {
 	p, err := jose.Parse(raw)
 	if err != nil {
-		return nil, refuse(ErrMalformed, "%s", err)
+		return nil, err
 	}
 	members, err := strictjson.ParseObject(string(p.UnverifiedPayload()), nil)
 	if err != nil {

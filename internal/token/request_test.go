@@ -127,6 +127,13 @@ func TestRequestSignature(t *testing.T) {
 		}
 	}
 	payload := `{"iat":1,"appname":"a","appkey":"b","shortname":"c"}`
+	es := newKey(t, ES256, "")
+	if req, err = ParseRequest(sign(t, es, payload)); err != nil {
+		t.Fatal(err)
+	}
+	if err := req.Verify(es); !errors.Is(err, ErrSignature) {
+		t.Errorf("signed with ES256 by the right key: %v", err)
+	}
 	for _, alg := range []string{"none", "HS512", "ES256", "hs256"} {
 		req, err := ParseRequest(clientToken(`{"alg":"`+alg+`"}`, payload, requestSecret))
 		if err != nil {

@@ -114,6 +114,17 @@ func TestHoldersOfTheSecret(t *testing.T) {
 	}
 	c, err = VerifyGroups(raw, group, accessRules(), nowMs)
 	expect(t, "another header", c, err, ErrSignature)
+	// A MAC key that is too short is no MAC key, even if the MAC was made with it.
+	segment, err := k.EncodedHeader(Header{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	weak := appendMAC([]byte(open+macPrefix), macKey[:31], segment, []byte(open))
+	if raw, err = k.Sign(Header{}, append(weak, macSuffix...)); err != nil {
+		t.Fatal(err)
+	}
+	c, err = VerifyGroups(raw, []KeyGroup{{Keys: []*Key{k}, MACKey: macKey[:31]}}, accessRules(), nowMs)
+	expect(t, "MAC of a short key", c, err, ErrSignature)
 	for name, key := range map[string][]byte{"other": []byte(strings.Repeat("n", 32)), "empty": {}, "short": macKey[:31]} {
 		c, err := VerifyGroups(good, []KeyGroup{{Keys: []*Key{k}, MACKey: key}}, accessRules(), nowMs)
 		expect(t, name+" MAC key", c, err, ErrSignature)

@@ -2,6 +2,7 @@ package token
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/sallyport/sallyport/internal/jose"
 	"github.com/sallyport/sallyport/internal/jose/strictjson"
@@ -14,6 +15,17 @@ type KeyGroup struct {
 	Keys   []*Key
 	MACKey []byte // nil = nobody else can sign with the keys
 }
+
+// String names the keys without the MAC key, which %v would print otherwise.
+func (g KeyGroup) String() string {
+	if g.MACKey != nil {
+		return fmt.Sprintf("shared %v", g.Keys)
+	}
+	return fmt.Sprint(g.Keys)
+}
+
+// GoString is String, for %#v.
+func (g KeyGroup) GoString() string { return g.String() }
 
 // Candidate is one thing that a token may turn out to be.
 type Candidate struct {
@@ -69,7 +81,7 @@ func Identify(raw string, candidates []Candidate, nowMs int64) (int, *Claims, er
 
 // parse reads the token. One of the keys probably knows its header already.
 func parse(raw string, candidates []Candidate) (*jose.Parsed, error) {
-	p, err := jose.ParseFor(raw, func(yield func(*Key) bool) {
+	return jose.ParseFor(raw, func(yield func(*Key) bool) {
 		for i := range candidates {
 			for _, group := range candidates[i].Keys {
 				for _, k := range group.Keys {
@@ -80,10 +92,6 @@ func parse(raw string, candidates []Candidate) (*jose.Parsed, error) {
 			}
 		}
 	})
-	if err != nil {
-		return nil, refuse(ErrMalformed, "%s", err)
-	}
-	return p, nil
 }
 
 // verification is one token on its way through the candidates. What was found out about it is not found out again.

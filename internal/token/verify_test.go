@@ -1,9 +1,11 @@
 package token
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -63,39 +65,107 @@ func TestClaims(t *testing.T) {
 		want         error
 	}
 	rows := []row{
-		{"n", "6", nil}, {"x", `{"exp":"a","Exp":1}`, nil}, {"sub", "", nil}, {"jti", "", nil}, {"nbf", "", nil}, {"gen", "", nil},
-		{"scope", "", nil}, {"scope", `""`, nil}, {"scope", `"a"`, nil}, {"sub", `"עברית"`, nil}, {"client_id", "", nil},
+		{"n", "6", nil},
+		{"x", `{"exp":"a","Exp":1}`, nil},
+		{"sub", "", nil},
+		{"jti", "", nil},
+		{"nbf", "", nil},
+		{"gen", "", nil},
+		{"scope", "", nil},
+		{"scope", `""`, nil},
+		{"scope", `"a"`, nil},
+		{"sub", `"עברית"`, nil},
+		{"client_id", "", nil},
 
-		{"type", `"refresh"`, ErrKind}, {"type", `"Access"`, ErrKind}, {"type", `"access "`, ErrKind}, {"type", "", ErrKind},
-		{"type", `["access"]`, ErrKind}, {"type", "null", ErrKind}, {"type", "1", ErrKind}, {"type", `""`, ErrKind},
+		{"type", `"refresh"`, ErrKind},
+		{"type", `"Access"`, ErrKind},
+		{"type", `"access "`, ErrKind},
+		{"type", "", ErrKind},
+		{"type", `["access"]`, ErrKind},
+		{"type", "null", ErrKind},
+		{"type", "1", ErrKind},
+		{"type", `""`, ErrKind},
 
-		{"iss", `"https://old.example"`, nil}, {"iss", `"https://auth.example/"`, ErrIssuer}, {"iss", `"https://AUTH.example"`, ErrIssuer},
-		{"iss", `"https://auth.exampl"`, ErrIssuer}, {"iss", `"https://staging.example"`, ErrIssuer}, {"iss", "", ErrIssuer},
-		{"iss", `["https://auth.example"]`, ErrClaims}, {"iss", "null", ErrClaims}, {"iss", `""`, ErrClaims},
+		{"iss", `"https://old.example"`, nil},
+		{"iss", `"https://auth.example/"`, ErrIssuer},
+		{"iss", `"https://AUTH.example"`, ErrIssuer},
+		{"iss", `"https://auth.exampl"`, ErrIssuer},
+		{"iss", `"https://staging.example"`, ErrIssuer},
+		{"iss", "", ErrIssuer},
+		{"iss", `["https://auth.example"]`, ErrClaims},
+		{"iss", "null", ErrClaims},
+		{"iss", `""`, ErrClaims},
 
-		{"aud", `["api"]`, nil}, {"aud", `"API"`, ErrAudience}, {"aud", `"ap"`, ErrAudience}, {"aud", `"api2"`, ErrAudience},
-		{"aud", `"api "`, ErrAudience}, {"aud", "", ErrAudience}, {"aud", `["api","other"]`, ErrAudience},
-		{"aud", `["other","api"]`, ErrAudience}, {"aud", `["api","api"]`, ErrAudience},
-		{"aud", "[]", ErrClaims}, {"aud", `""`, ErrClaims}, {"aud", `[""]`, ErrClaims}, {"aud", `[["api"]]`, ErrClaims},
-		{"aud", `{"api":1}`, ErrClaims}, {"aud", "null", ErrClaims}, {"aud", "true", ErrClaims},
+		{"aud", `["api"]`, nil},
+		{"aud", `"API"`, ErrAudience},
+		{"aud", `"ap"`, ErrAudience},
+		{"aud", `"api2"`, ErrAudience},
+		{"aud", `"api "`, ErrAudience},
+		{"aud", "", ErrAudience},
+		{"aud", `["api","other"]`, ErrAudience},
+		{"aud", `["other","api"]`, ErrAudience},
+		{"aud", `["api","api"]`, ErrAudience},
+		{"aud", "[]", ErrClaims},
+		{"aud", `""`, ErrClaims},
+		{"aud", `[""]`, ErrClaims},
+		{"aud", `[["api"]]`, ErrClaims},
+		{"aud", `{"api":1}`, ErrClaims},
+		{"aud", "null", ErrClaims},
+		{"aud", "true", ErrClaims},
 		{"aud", "[" + strings.Repeat(`"a",`, 1000) + `"api"]`, ErrClaims},
 
-		{"sid", "", ErrClaims}, {"sid", `""`, ErrClaims}, {"sid", "7", ErrClaims}, {"sid", "null", ErrClaims},
-		{"sub", "1", ErrClaims}, {"sub", `""`, ErrClaims}, {"sub", "null", ErrClaims}, {"sub", `"a\u0000"`, ErrClaims},
-		{"sub", `"a\u202eb"`, ErrClaims}, {"sub", `"a\u2066b"`, ErrClaims}, {"sub", `"a\u007f"`, ErrClaims}, {"sub", `"a\u0085"`, ErrClaims},
-		{"sub", `"` + strings.Repeat("s", 256) + `"`, nil}, {"sub", `"` + strings.Repeat("s", 257) + `"`, ErrClaims},
-		{"sub", `"\ud800"`, ErrClaims}, {"sub", "\"\xff\"", ErrClaims}, {"sub", `["4b5c"]`, ErrClaims},
-		{"jti", "1", ErrClaims}, {"jti", `""`, ErrClaims}, {"client_id", "1", ErrClaims}, {"client_id", `"a\n"`, ErrClaims},
-		{"scope", `" a"`, ErrClaims}, {"scope", `"a "`, ErrClaims}, {"scope", `"a  b"`, ErrClaims}, {"scope", `" "`, ErrClaims},
-		{"scope", `"a\tb"`, ErrClaims}, {"scope", `"a\u00a0b"`, ErrClaims}, {"scope", `"a\u2003b"`, ErrClaims}, {"scope", `["a"]`, ErrClaims},
-		{"scope", "null", ErrClaims}, {"gen", "-1", ErrClaims}, {"gen", `"3"`, ErrClaims}, {"gen", "3.0", ErrClaims}, {"gen", "null", ErrClaims},
+		{"sid", "", ErrClaims},
+		{"sid", `""`, ErrClaims},
+		{"sid", "7", ErrClaims},
+		{"sid", "null", ErrClaims},
+		{"sub", "1", ErrClaims},
+		{"sub", `""`, ErrClaims},
+		{"sub", "null", ErrClaims},
+		{"sub", `"a\u0000"`, ErrClaims},
+		{"sub", `"a\u202eb"`, ErrClaims},
+		{"sub", `"a\u2066b"`, ErrClaims},
+		{"sub", `"a\u007f"`, ErrClaims},
+		{"sub", `"a\u0085"`, ErrClaims},
+		{"sub", `"` + strings.Repeat("s", 256) + `"`, nil},
+		{"sub", `"` + strings.Repeat("s", 257) + `"`, ErrClaims},
+		{"sub", `"\ud800"`, ErrClaims},
+		{"sub", "\"\xff\"", ErrClaims},
+		{"sub", `["4b5c"]`, ErrClaims},
+		{"jti", "1", ErrClaims},
+		{"jti", `""`, ErrClaims},
+		{"client_id", "1", ErrClaims},
+		{"client_id", `"a\n"`, ErrClaims},
+		{"scope", `" a"`, ErrClaims},
+		{"scope", `"a "`, ErrClaims},
+		{"scope", `"a  b"`, ErrClaims},
+		{"scope", `" "`, ErrClaims},
+		{"scope", `"a\tb"`, ErrClaims},
+		{"scope", `"a\u00a0b"`, ErrClaims},
+		{"scope", `"a\u2003b"`, ErrClaims},
+		{"scope", `["a"]`, ErrClaims},
+		{"scope", "null", ErrClaims},
+		{"gen", "-1", ErrClaims},
+		{"gen", `"3"`, ErrClaims},
+		{"gen", "3.0", ErrClaims},
+		{"gen", "null", ErrClaims},
 
-		{"exp", "", ErrClaims}, {"iat", "", ErrClaims},
-		{"exp", "1699999999", ErrLifetime}, {"exp", "1700000901", ErrLifetime}, {"iat", "1699999999", ErrLifetime}, {"exp", "0", ErrLifetime},
-		{"exp", "9007199254740992", ErrLifetime}, {"iat", "0", ErrLifetime}, {"iat", "1700000901", ErrLifetime},
-		{"nbf", "1700000060", nil}, {"nbf", "1700000061", ErrNotYetValid}, {"nbf", "9007199254740992", ErrNotYetValid}, {"nbf", "0", nil},
-		{"iat", "1700000060", nil}, {"iat", "1700000061", ErrNotYetValid},
-		{"exp", "1700000001", nil}, {"exp", "1700000000", ErrExpired},
+		{"exp", "", ErrClaims},
+		{"iat", "", ErrClaims},
+		{"exp", "1699999999", ErrLifetime},
+		{"exp", "1700000901", ErrLifetime},
+		{"iat", "1699999999", ErrLifetime},
+		{"exp", "0", ErrLifetime},
+		{"exp", "9007199254740992", ErrLifetime},
+		{"iat", "0", ErrLifetime},
+		{"iat", "1700000901", ErrLifetime},
+		{"nbf", "1700000060", nil},
+		{"nbf", "1700000061", ErrNotYetValid},
+		{"nbf", "9007199254740992", ErrNotYetValid},
+		{"nbf", "0", nil},
+		{"iat", "1700000060", nil},
+		{"iat", "1700000061", ErrNotYetValid},
+		{"exp", "1700000001", nil},
+		{"exp", "1700000000", ErrExpired},
 	}
 	for _, claim := range []string{"exp", "iat", "nbf"} {
 		for _, value := range []string{
@@ -425,4 +495,49 @@ func TestProgress(t *testing.T) {
 	if progress(nil) != -1 || !slices.IsSortedFunc(order, func(a, b error) int { return progress(a) - progress(b) }) {
 		t.Error("errors are not ranked in their order")
 	}
+}
+
+func TestInspect(t *testing.T) {
+	raw := sign(t, newKey(t, HS256, "k1"), accessClaims)
+	got, err := Inspect(raw)
+	want := Unverified{HS256, "k1", "JWT", `{"alg":"HS256","typ":"JWT","kid":"k1"}`, accessClaims}
+	if err != nil || *got != want {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := Inspect(raw + "."); !errors.Is(err, ErrMalformed) || got != nil {
+		t.Errorf("four segments: %+v, %v", got, err)
+	}
+}
+
+func TestGroupsDoNotPrintTheirSecret(t *testing.T) {
+	c := Candidate{Keys: []KeyGroup{{Keys: []*Key{newKey(t, HS256, "k1")}, MACKey: macKey}}}
+	for _, format := range []string{"%v", "%+v", "%#v"} {
+		got := fmt.Sprintf(format, c)
+		if !strings.Contains(got, `shared [HS256 key "k1"]`) || strings.Contains(got, "109") || strings.Contains(got, "mmm") {
+			t.Errorf("%s: %s", format, got)
+		}
+	}
+}
+
+// TestConcurrentUse is for the race detector: keys remember headers and keep MAC states while many use them.
+func TestConcurrentUse(t *testing.T) {
+	keys := []*Key{newKey(t, HS256, "a"), newKey(t, EdDSA, "b")}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for j := range 50 {
+				k := keys[(i+j)%2]
+				raw, err := k.Sign(Header{Typ: strings.Repeat("t", 1+j%20)}, []byte(accessClaims))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if c, err := Verify(raw, keys, accessRules(), nowMs); err != nil || c.KeyID != k.ID() || len(c.Typ) != 1+j%20 {
+					t.Errorf("%v, %v", c, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
