@@ -9,7 +9,7 @@ import (
 
 // moveIfCurrent is the hot statement: core.JudgeRefresh's way to RefreshMoved
 // and core.NextMove in one conditional update. The suite compares the two.
-const moveIfCurrent = `UPDATE sessions SET generation = generation + 1,
+var moveIfCurrent = `UPDATE sessions SET generation = generation + 1,
 	move3 = move2, move2 = move1, move1 = move0, move0 = ?1, last_used_at = ?1,
 	refresh_key = ?2, rotates = 1, grace_ms = ?3, idle_ms = ?4, absolute_ms = ?5,
 	refresh_expires = (CASE WHEN ?5 > 0 THEN min(?1 + ?4, created_at + ?5) ELSE ?1 + ?4 END) / 1000 * 1000
@@ -23,11 +23,12 @@ WHERE key = ?6 AND epoch = ?7 AND mount = ?8 AND generation = ?9 AND revoked_at 
 		WHEN 'user' THEN EXISTS (SELECT 1 FROM users u JOIN accounts a ON a.id = u.account
 			WHERE u.id = sessions.subject AND u.state = 'active' AND a.state = 'active')
 		ELSE EXISTS (SELECT 1 FROM api_keys k JOIN accounts a ON a.id = k.account
-			WHERE k.id = sessions.subject AND k.state = 'active' AND a.state = 'active') END`
+			WHERE k.id = sessions.subject AND k.state = 'active' AND a.state = 'active') END
+RETURNING ` + sessionRow + `, ` + subjectOfSession
 
 // RefreshSession implements core.Sessions. Where the policy does not rotate,
 // no verdict writes and a reader answers; else the writer does, where most
-// refreshes are one conditional update and one read.
+// refreshes are one conditional update alone.
 func (s *Store) RefreshSession(ctx context.Context, p *core.RefreshParams) (*core.RefreshResult, error) {
 	var res *core.RefreshResult
 	var err error
@@ -37,7 +38,7 @@ func (s *Store) RefreshSession(ctx context.Context, p *core.RefreshParams) (*cor
 			return err
 		})
 	} else {
-		err = s.snapshot(ctx, func(c *conn) (err error) {
+		err = s.view(ctx, func(c *conn) (err error) {
 			res, err = judge(c, p)
 			return err
 		})
@@ -62,17 +63,13 @@ func judge(c *conn, p *core.RefreshParams) (*core.RefreshResult, error) {
 }
 
 func (t *tx) refresh(p *core.RefreshParams) (*core.RefreshResult, error) {
-	n, err := t.exec(moveIfCurrent, p.Now, p.RefreshKey, p.Policy.GraceMS, p.Policy.IdleMS, p.Policy.AbsoluteMS,
-		p.ID.Key[:], p.ID.Epoch, p.Mount, p.Presented, p.Subject)
-	if err != nil {
-		return nil, err
-	}
-	if n == 1 {
-		sess, subj, err := loadSession(t.conn, p.ID.Key)
-		if err != nil {
-			return nil, err
-		}
+	sess, subj, err := scanSessionAndSubject(t.row(moveIfCurrent, p.Now, p.RefreshKey, p.Policy.GraceMS, p.Policy.IdleMS, p.Policy.AbsoluteMS,
+		p.ID.Key[:], p.ID.Epoch, p.Mount, p.Presented, p.Subject))
+	if err == nil {
 		return &core.RefreshResult{Verdict: core.RefreshMoved, Session: sess, Subject: subj}, nil
+	}
+	if !errors.Is(err, core.ErrNoRow) {
+		return nil, err
 	}
 	res, err := judge(t.conn, p)
 	if err != nil {

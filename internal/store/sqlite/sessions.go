@@ -9,21 +9,9 @@ import (
 	"github.com/sallyport/sallyport/internal/core"
 )
 
-const sessionColumns = `s.key, s.epoch, s.mount, s.account, s.subject_kind, s.subject, s.credential, s.login_name, s.issuer,
-	s.generation, s.move0, s.move1, s.move2, s.move3, s.refresh_key, s.refresh_expires, s.created_at, s.last_used_at,
-	s.rotates, s.grace_ms, s.idle_ms, s.absolute_ms, s.revoked_at, s.revoked_reason, s.address, s.user_agent`
-
-func sessionTargets(s *core.Session) []any {
-	return []any{
-		fixed(s.ID.Key[:]), &s.ID.Epoch, &s.Mount, &s.Account, (*string)(&s.SubjectKind), &s.Subject, &s.Credential, &s.LoginName, &s.Issuer,
-		&s.Generation, &s.Moves[0], &s.Moves[1], &s.Moves[2], &s.Moves[3], &s.RefreshKey, &s.RefreshExpires, &s.CreatedAt, &s.LastUsedAt,
-		&s.Rotates, &s.GraceMS, &s.IdleMS, &s.AbsoluteMS, &s.RevokedAt, &s.RevokedReason, &s.Address, &s.UserAgent,
-	}
-}
-
 // liveSession is true for rows that are neither revoked nor past their own
 // deadline; ?1 is the time.
-const liveSession = `s.revoked_at = 0 AND ?1 < s.refresh_expires AND (s.absolute_ms <= 0 OR ?1 < s.created_at + s.absolute_ms)`
+const liveSession = `revoked_at = 0 AND ?1 < refresh_expires AND (absolute_ms <= 0 OR ?1 < created_at + absolute_ms)`
 
 // gateHolds is true when subject and account are active and at the versions of
 // a core.Gate; its parameters are ?1 subject, ?2 version, ?3 account, ?4
@@ -49,42 +37,6 @@ func insertSessionIf(kind core.SubjectKind) string {
 	SELECT ?5, ` + lastFact + `, ?6, ?3, '` + string(kind) + `', ?1, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
 		?19, ?20, ?21, ?22, 0, '', ?23, ?24
 	WHERE ` + gateHolds(kind) + ` RETURNING epoch`
-}
-
-// loadSession reads a session by the key alone and its subject, in one
-// transaction. The subject is nil when its row is missing.
-func loadSession(c *conn, key [16]byte) (*core.Session, *core.Subject, error) {
-	var s core.Session
-	if err := c.row(`SELECT `+sessionColumns+` FROM sessions s WHERE s.key = ?`, key[:]).Scan(sessionTargets(&s)...); err != nil {
-		return nil, nil, noRow(err)
-	}
-	subj, err := loadSubject(c, s.SubjectKind, s.Subject)
-	if err != nil && !errors.Is(err, core.ErrNoRow) {
-		return nil, nil, err
-	}
-	return &s, subj, nil
-}
-
-// loadSubject reads the live state of a user or API key. ErrNoRow.
-func loadSubject(c *conn, kind core.SubjectKind, id string) (*core.Subject, error) {
-	subj := core.Subject{Kind: kind, ID: id}
-	account := []any{&subj.Account, &subj.AccountShortname, (*string)(&subj.AccountState), &subj.AccountVersion}
-	var err error
-	if kind == core.SubjectAPIKey {
-		subj.Type, subj.Attributes = core.TypeApplication, []byte("{}")
-		err = c.row(`SELECT a.id, a.shortname, a.state, a.version, k.state, k.version, k.app_name, k.roles
-			FROM api_keys k JOIN accounts a ON a.id = k.account WHERE k.id = ?`, id).
-			Scan(append(account, (*string)(&subj.State), &subj.Version, &subj.Username, list{&subj.Roles})...)
-	} else {
-		err = c.row(`SELECT a.id, a.shortname, a.state, a.version, u.state, u.version, u.type, u.username, u.email, u.email_verified, u.roles, u.attributes
-			FROM users u JOIN accounts a ON a.id = u.account WHERE u.id = ?`, id).
-			Scan(append(account, (*string)(&subj.State), &subj.Version, (*string)(&subj.Type), &subj.Username, &subj.Email,
-				&subj.EmailVerified, list{&subj.Roles}, &subj.Attributes)...)
-	}
-	if err != nil {
-		return nil, noRow(err)
-	}
-	return &subj, nil
 }
 
 // OpenSession implements core.Sessions.
@@ -169,8 +121,8 @@ func (t *tx) capSessions(p *core.OpenSessionParams, opened [16]byte) error {
 		return nil
 	}
 	_, err := t.endSessions(ending{reason: "too many sessions", purgeAt: p.FactPurgeAt, now: p.Now},
-		`SELECT key FROM sessions s WHERE s.subject = ?2 AND s.key <> ?3 AND `+liveSession+`
-		ORDER BY s.last_used_at DESC, s.created_at DESC, s.key LIMIT -1 OFFSET ?4`,
+		`SELECT key FROM sessions WHERE subject = ?2 AND key <> ?3 AND `+liveSession+`
+		ORDER BY last_used_at DESC, created_at DESC, key LIMIT -1 OFFSET ?4`,
 		p.Now, p.Gate.Subject, opened[:], p.MaxPerSubject-1)
 	return err
 }
@@ -230,7 +182,7 @@ func spareKey(sid string) []byte {
 
 // SessionByID implements core.Sessions.
 func (s *Store) SessionByID(ctx context.Context, id core.SessionID) (sess *core.Session, subj *core.Subject, err error) {
-	err = s.snapshot(ctx, func(c *conn) (err error) {
+	err = s.view(ctx, func(c *conn) (err error) {
 		sess, subj, err = loadSession(c, id.Key)
 		return err
 	})
@@ -282,21 +234,25 @@ func (s *Store) ListSessions(ctx context.Context, q core.SessionQuery) (all []*c
 	for _, f := range []struct{ column, value string }{{"account", q.Account}, {"subject", q.Subject}, {"mount", q.Mount}} {
 		if f.value != "" {
 			args = append(args, f.value)
-			where = append(where, fmt.Sprintf("s.%s = ?%d", f.column, len(args)))
+			where = append(where, fmt.Sprintf("%s = ?%d", f.column, len(args)))
 		}
 	}
 	if q.Before > 0 {
 		args = append(args, q.Before)
-		where = append(where, fmt.Sprintf("s.created_at < ?%d", len(args)))
+		where = append(where, fmt.Sprintf("created_at < ?%d", len(args)))
 	}
 	args = append(args, limitOf(q.Limit))
-	query := fmt.Sprintf(`SELECT %s FROM sessions s WHERE %s ORDER BY s.created_at DESC, s.key LIMIT ?%d`,
-		sessionColumns, strings.Join(where, " AND "), len(args))
+	query := fmt.Sprintf(`SELECT %s FROM sessions WHERE %s ORDER BY created_at DESC, key LIMIT ?%d`,
+		sessionRow, strings.Join(where, " AND "), len(args))
 	err = s.view(ctx, func(c *conn) error {
 		return c.each(func(row scanner) error {
-			var one core.Session
-			all = append(all, &one)
-			return row.Scan(sessionTargets(&one)...)
+			var packed string
+			if err := row.Scan(&packed); err != nil {
+				return err
+			}
+			one, err := unpackSession(packed)
+			all = append(all, one)
+			return err
 		}, query, args...)
 	})
 	if err != nil {
