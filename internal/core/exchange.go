@@ -34,6 +34,9 @@ func (s *Service) exchange(ctx context.Context, r *ExchangeRequest) (*Granted, e
 	if err := s.hearing(ctx, now); err != nil {
 		return nil, err
 	}
+	if err := s.canIssue(r.Mount, true); err != nil {
+		return nil, err
+	}
 	key, err := s.requestKey(ctx, r.Mount, rt)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ package core_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -14,8 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"crypto/rand"
 
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/keyring"
@@ -174,6 +173,13 @@ func newWorldWith(t testing.TB, cfg core.Config, h *password.Hasher, mounts ...*
 	return w
 }
 
+// with gives the same world for a subtest.
+func (w *world) with(t testing.TB) *world {
+	c := *w
+	c.TB = t
+	return &c
+}
+
 // open starts the service on the directory, as a process does.
 func (w *world) open() {
 	w.Helper()
@@ -245,7 +251,9 @@ func application(n *core.NewUser) { n.Type = core.TypeApplication }
 
 func in(account string) func(*core.NewUser) { return func(n *core.NewUser) { n.Account = account } }
 
-func from(a netip.Addr) core.Client { return core.Client{Address: a, UserAgent: "test", RequestID: "r1"} }
+func from(a netip.Addr) core.Client {
+	return core.Client{Address: a, UserAgent: "test", RequestID: "r1"}
+}
 
 func (w *world) login(m *core.Mount, name, pw string, at netip.Addr) (*core.Granted, error) {
 	return w.svc.Login(w.ctx, &core.LoginRequest{Mount: m, Username: name, Password: pw, Client: from(at)})

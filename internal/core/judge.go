@@ -51,10 +51,15 @@ func JudgeRefresh(s *Session, subj *Subject, p *RefreshParams) RefreshVerdict {
 		return RefreshExpired
 	}
 	if !p.Policy.Rotates {
-		if p.Presented != s.Generation {
-			return RefreshStray
+		switch {
+		case p.Presented == s.Generation:
+			return RefreshCurrent
+		case p.Presented < s.Generation && withinGrace(s, p):
+			// It rotated until the policy changed; an answer lost just before
+			// is still given.
+			return RefreshReplayed
 		}
-		return RefreshCurrent
+		return RefreshStray
 	}
 	switch {
 	case p.Presented == s.Generation:
@@ -71,16 +76,18 @@ func JudgeRefresh(s *Session, subj *Subject, p *RefreshParams) RefreshVerdict {
 }
 
 // withinGrace reports whether the successor of the presented ancestor was
-// issued less than the grace time ago. The row knows the last few moves; for
+// issued less than the grace time ago: the row's, since a policy change meets a
+// session at its next move, or a lost answer before a restart with a shorter
+// one would end the session as reuse. The row knows the last few moves; for
 // an older ancestor the presented token's own time of issue is a bound: its
 // successor came later. What neither proves is late, or a thief holding any
 // old token could walk beside an owner who refreshes often.
 func withinGrace(s *Session, p *RefreshParams) bool {
 	back := s.Generation - p.Presented - 1 // index of the move that issued the successor
 	if back >= 0 && back < MovesKept && s.Moves[back] != 0 {
-		return p.Now-s.Moves[back] < p.Policy.GraceMS
+		return p.Now-s.Moves[back] < s.GraceMS
 	}
-	return p.PresentedAt > 0 && p.Now-p.PresentedAt < p.Policy.GraceMS
+	return p.PresentedAt > 0 && p.Now-p.PresentedAt < s.GraceMS
 }
 
 // NextMove gives the row after a move; s is not changed. It presumes that

@@ -311,6 +311,7 @@ func TestApplicationTokenEnds(t *testing.T) {
 	}
 	for i, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			w := w.with(t)
 			u := w.user("robot"+string(rune('a'+i)), application)
 			g := w.minted(m, w.in(m, u.Username).RefreshToken)
 			p := w.calls(g.ApplicationToken) // now it stands in the cache

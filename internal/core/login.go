@@ -44,6 +44,9 @@ func (s *Service) login(ctx context.Context, r *LoginRequest) (*Granted, error) 
 			return nil, storeErr(err)
 		}
 	}
+	if err := s.canIssue(r.Mount, !r.WithoutRefresh); err != nil {
+		return nil, err
+	}
 	a := &attempt{s: s, key: s.attemptKeyOf(account.ID, canon), client: &r.Client, now: now, password: r.Password}
 	if user != nil {
 		a.user = user.ID
@@ -84,6 +87,15 @@ func (s *Service) login(ctx context.Context, r *LoginRequest) (*Granted, error) 
 		s.upgradeHash(ctx, user, r.Password, a.lane())
 	}
 	return s.issue(r.Mount, opened.Session, opened.Subject, now, !r.WithoutRefresh, "")
+}
+
+// canIssue refuses while a refresh token could not be signed, before anything
+// is counted or opened: a session without the token it should have ends early.
+func (s *Service) canIssue(m *Mount, withRefresh bool) error {
+	if withRefresh && m.Policy.Refresh != nil && s.keys.ActiveKey(KeySet{Mount: m.ID, Kind: token.Refresh}) == "" {
+		return &Error{Code: Unavailable, Reason: "no refresh key of " + m.ID, RetryAfter: 1000}
+	}
+	return nil
 }
 
 // newSession starts a session row with the mount's policy.

@@ -31,6 +31,10 @@ func (s *Service) refresh(ctx context.Context, r *RefreshRequest) (*Granted, err
 	}
 	keep := r.Mount.Policy.Rotation
 	signer := s.keys.ActiveKey(KeySet{Mount: r.Mount.ID, Kind: token.Refresh})
+	if signer == "" {
+		// The row would move and nobody would get its token.
+		return nil, &Error{Code: Unavailable, Reason: "no refresh key of " + r.Mount.ID, RetryAfter: 1000}
+	}
 	res, err := s.step(ctx, r, id.claims, sid, &keep, signer, now)
 	if err != nil {
 		return nil, err
@@ -52,6 +56,11 @@ func (s *Service) refresh(ctx context.Context, r *RefreshRequest) (*Granted, err
 func (s *Service) step(ctx context.Context, r *RefreshRequest, c *token.Claims, sid SessionID, p *Rotation, signer string, now int64) (*RefreshResult, error) {
 	if err := s.hearing(ctx, now); err != nil {
 		return nil, err
+	}
+	// A fact on everything ends sessions without touching their rows, so the
+	// store would move one; the rest it knows itself.
+	if s.revoked.deadSession(sid, c.SessionID, c.Subject, "") {
+		return nil, refreshRefusal(RefreshRevoked, r.Mount)
 	}
 	reuse, behind := r.Client.event("refresh.reuse"), r.Client.event("refresh.store_behind")
 	for _, ev := range []*Event{&reuse, &behind} {
@@ -76,7 +85,7 @@ func (s *Service) step(ctx context.Context, r *RefreshRequest, c *token.Claims, 
 	if !res.Verdict.Granted() {
 		return nil, refreshRefusal(res.Verdict, r.Mount)
 	}
-	// A fact on everything ends sessions without touching their rows.
+	// Once more, for a fact that came meanwhile.
 	if s.revoked.deadSession(sid, c.SessionID, res.Session.Subject, res.Session.Account) {
 		return nil, &Error{Code: TokenRevoked, Reason: "fact", Principal: &Principal{Mount: r.Mount.ID, Kind: token.Refresh}}
 	}

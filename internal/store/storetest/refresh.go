@@ -54,6 +54,8 @@ func refresh(e *env) {
 	still.Policy.Rotates = false
 	equal(e, "not rotating", e.refreshed(still).Verdict, core.RefreshCurrent)
 	still.Presented = 0
+	equal(e, "not rotating any more, an answer lost just before", e.refreshed(still).Verdict, core.RefreshReplayed)
+	still.Now += rotating.GraceMS
 	equal(e, "not rotating, ancestor", e.refreshed(still).Verdict, core.RefreshStray)
 	equal(e, "row", e.sessionNow(s.ID), want)
 
