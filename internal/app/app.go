@@ -80,9 +80,10 @@ func New(ctx context.Context, cfg *config.Config, o Options) (a *App, err error)
 		return nil, err
 	}
 	a = &App{cfg: cfg, opts: o, started: o.wall()}
+	opened := a // a failing return sets a to nil before the defer runs
 	defer func() {
 		if err != nil {
-			_ = a.Close()
+			_ = opened.Close()
 		}
 	}()
 	for _, w := range cfg.Warnings {

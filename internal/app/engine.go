@@ -46,9 +46,10 @@ func openEngine(ctx context.Context, cfg *config.Config, o Options, issuer strin
 		return nil, fmt.Errorf("the data directory %q: %w", cfg.Data, err)
 	}
 	e = &engine{dir: dir, log: o.Logger, now: o.Now, metrics: newMetrics(o.Version)}
+	opened := e // a failing return sets e to nil before the defer runs
 	defer func() {
 		if err != nil {
-			_ = e.close()
+			_ = opened.close()
 		}
 	}()
 	if !create {
