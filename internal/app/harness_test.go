@@ -19,9 +19,9 @@ import (
 	"github.com/sallyport/sallyport/internal/config"
 )
 
-// start is when the tests' clock begins: whole seconds, so that lifetimes can
-// be checked to the second.
-const start int64 = 1_790_000_000_000
+// start is when the tests' clock begins: between two seconds, as real clocks
+// are, so that rounding shows.
+const start int64 = 1_790_000_000_456
 
 // server is a running Sallyport with a clock that tests move, in front of an
 // upstream that says who it was told is calling.

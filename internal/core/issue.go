@@ -16,7 +16,8 @@ import (
 // presented is the refresh token the client came with, handed back as it is
 // where the chain does not rotate.
 func (s *Service) issue(m *Mount, sess *Session, subj *Subject, now int64, withRefresh bool, presented string) (*Granted, error) {
-	g := &Granted{Now: now, Session: sess, Subject: subj}
+	// Tokens count whole seconds from their iat; so must expires_in.
+	g := &Granted{Now: now - now%1000, Session: sess, Subject: subj}
 	var err error
 	if g.AccessToken, g.AccessExpires, err = s.sign(m, m.Policy.Access, sess, subj, now); err != nil {
 		return nil, err
