@@ -221,8 +221,10 @@ func (s *Service) SetPassword(ctx context.Context, actor Actor, id, pw string, r
 	}
 	ev := actor.event(kind)
 	ev.Account, ev.Subject = rec.Account, rec.ID
+	// Under the version read before the hash: a change that hangs there must not
+	// undo what happened meanwhile (the user was marked compromised).
 	return s.changeUser(ctx, &ChangeUserParams{
-		ID: id, Patch: UserPatch{PasswordHash: &phc},
+		ID: id, IfVersion: rec.Version, Patch: UserPatch{PasswordHash: &phc},
 		Effects: Effects{RaiseVersion: true, EndSessions: true, SpareSession: spare, SuspendSessionTokens: reset},
 		Now:     s.now(), Event: ev,
 	})

@@ -49,8 +49,9 @@ type APIKeys interface {
 	APIKeyByID(ctx context.Context, id string) (*APIKeyRecord, error)
 	// ListAPIKeys returns live keys ordered by (account, app name).
 	ListAPIKeys(ctx context.Context, q APIKeyQuery) ([]*APIKeyRecord, error)
-	// ChangeAPIKey applies p.Patch, raises the version when p.EndSessions is
-	// set, ends its sessions and adds a fact then. Deleting is
+	// ChangeAPIKey applies p.Patch and raises the version when it replaces the
+	// secrets; when p.EndSessions is set it raises the version, ends the key's
+	// sessions and adds a fact. Deleting is
 	// Patch.State=Deleted: sealed secrets are dropped from the row. ErrNoRow,
 	// ErrStale when p.IfVersion is set and another.
 	ChangeAPIKey(ctx context.Context, p *ChangeAPIKeyParams) (*APIKey, error)

@@ -37,6 +37,19 @@ func (s *Service) exchange(ctx context.Context, r *ExchangeRequest) (*Granted, e
 	if err := s.canIssue(r.Mount, true); err != nil {
 		return nil, err
 	}
+	g, err := s.exchangeOnce(ctx, r, rt, now)
+	if errors.Is(err, errKeyChanged) {
+		// The key changed while its token was checked, perhaps in a way that
+		// leaves the token good (a second secret): ask once more.
+		g, err = s.exchangeOnce(ctx, r, rt, now)
+	}
+	return g, err
+}
+
+// errKeyChanged marks an exchange whose key is no longer the one that was read.
+var errKeyChanged = errors.New("the API key or its account changed meanwhile")
+
+func (s *Service) exchangeOnce(ctx context.Context, r *ExchangeRequest, rt *token.RequestToken, now int64) (*Granted, error) {
 	key, err := s.requestKey(ctx, r.Mount, rt)
 	if err != nil {
 		return nil, err
@@ -133,12 +146,11 @@ func (s *Service) openByRequest(ctx context.Context, r *ExchangeRequest, rt *tok
 	if err != nil && !errors.Is(err, ErrStale) {
 		return nil, storeErr(err)
 	}
-	if err != nil || !(res.Verdict == Exchanged || res.Verdict == ExchangeTwin) {
-		reason := string(ExchangeStale)
-		if err == nil {
-			reason = string(res.Verdict)
-		}
-		return nil, refuse(RequestTokenInvalid, reason)
+	if err != nil || res.Verdict == ExchangeStale {
+		return nil, &Error{Code: RequestTokenInvalid, Reason: string(ExchangeStale), Err: errKeyChanged}
+	}
+	if res.Verdict != Exchanged && res.Verdict != ExchangeTwin {
+		return nil, refuse(RequestTokenInvalid, string(res.Verdict))
 	}
 	if res.Verdict == ExchangeTwin && res.Session.Mount != r.Mount.ID {
 		return nil, refuse(RequestTokenInvalid, "twin on another mount")

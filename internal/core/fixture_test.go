@@ -510,7 +510,11 @@ func (h *hooked) ReserveAttempt(ctx context.Context, p *core.ReserveParams) (*co
 	if err := h.at("ReserveAttempt"); err != nil {
 		return nil, err
 	}
-	return h.Store.ReserveAttempt(ctx, p)
+	res, err := h.Store.ReserveAttempt(ctx, p)
+	if herr := h.at("ReserveAttempt done"); herr != nil {
+		return nil, herr
+	}
+	return res, err
 }
 
 func (h *hooked) SettleAttempt(ctx context.Context, p *core.SettleParams) error {

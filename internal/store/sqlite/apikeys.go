@@ -137,6 +137,9 @@ func (s *Store) ChangeAPIKey(ctx context.Context, p *core.ChangeAPIKeyParams) (*
 			k.Secrets = nil
 		}
 		k.UpdatedAt = p.Now
+		if p.Patch.Secrets != nil {
+			k.Version++ // an exchange under way with the former secret is over
+		}
 		if p.EndSessions || k.State == core.Deleted {
 			k.Version++
 			if err := t.endSubject(core.FactAPIKey, k.ID, "", ending{reason: "api key", purgeAt: p.FactPurgeAt, now: p.Now}); err != nil {
