@@ -34,8 +34,12 @@ type exitCode int
 
 func run(ctx context.Context, e *env, args []string) (code int) {
 	defer func() {
-		if c, ok := recover().(exitCode); ok {
-			code = int(c)
+		switch v := recover().(type) {
+		case nil:
+		case exitCode:
+			code = int(v)
+		default:
+			panic(v)
 		}
 	}()
 	e.ctx, e.json = ctx, hasFlag(args, "--json")
