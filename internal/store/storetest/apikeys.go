@@ -38,6 +38,7 @@ func apiKeys(e *env) {
 	changed.Description, changed.Roles, changed.UpdatedAt = "new", nil, now+5
 	changed.Secrets = []core.APISecret{{Number: 3, Sealed: []byte("three"), CreatedAt: now + 5}}
 	changed.LastLogin, changed.LastFrom = now, "192.0.2.7"
+	changed.Version = 2 // an exchange under way with the former secret must stop
 	got, err = e.ChangeAPIKey(e.ctx, &core.ChangeAPIKeyParams{
 		ID: k.ID, IfVersion: 1, Now: now + 5, Event: event("apikey.change"),
 		Patch: core.APIKeyPatch{Description: ptr("new"), Roles: ptr([]string{}), Secrets: &changed.Secrets},
@@ -58,7 +59,7 @@ func apiKeys(e *env) {
 		ID: k.ID, Patch: core.APIKeyPatch{State: ptr(core.Disabled)}, EndSessions: true, FactPurgeAt: now + day, Now: now + 6, Event: event("apikey.disable"),
 	})
 	e.ok(err)
-	equal(e, "disabled key", []any{got.State, got.Version, len(got.Secrets)}, []any{core.Disabled, int64(2), 1})
+	equal(e, "disabled key", []any{got.State, got.Version, len(got.Secrets)}, []any{core.Disabled, int64(3), 1})
 	facts := e.factsSince(last)
 	equal(e, "fact", []any{len(facts), facts[0].Kind, facts[0].Subject, facts[0].PurgeAt}, []any{1, core.FactAPIKey, k.ID, now + day})
 	equal(e, "its session", e.refreshed(presenting(ex.Session, 0, now)).Verdict, core.RefreshRevoked)
