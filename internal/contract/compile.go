@@ -60,6 +60,7 @@ type endpoint struct {
 	jsonRoot *jsonNode
 	uses     map[placeKind]bool
 	refuses  bool // a route refuses unknown body fields
+	parts    bool // forms may come as multipart/form-data
 }
 
 // boundRoute is a route with its inputs bound to the endpoint's slots.
@@ -120,6 +121,9 @@ func (c *Contract) compilePolicy(opts Options) error {
 		switch kind {
 		case token.Access:
 			c.policy.Access = &spec
+			if t.specs[token.Refresh] == nil {
+				c.policy.Rotation.IdleMS = max(c.policy.Rotation.IdleMS, spec.LifetimeMS)
+			}
 		case token.Refresh:
 			c.policy.Refresh = &spec
 			if spec.LifetimeMS != d.spec.LifetimeMS {
@@ -235,6 +239,7 @@ func (e *endpoint) add(b *boundRoute) {
 		b.slots[pl.in.index] = append(b.slots[pl.in.index], e.slot(pl))
 	}
 	e.refuses = e.refuses || b.refuse
+	e.parts = e.parts || b.multipart
 	e.routes = append(e.routes, b)
 }
 

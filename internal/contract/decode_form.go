@@ -1,6 +1,10 @@
 package contract
 
 import (
+	"bytes"
+	"errors"
+	"io"
+	"mime/multipart"
 	"strings"
 	"unicode/utf8"
 )
@@ -78,4 +82,38 @@ func hexDigit(c byte) (byte, bool) {
 		return c - 'A' + 10, true
 	}
 	return 0, false
+}
+
+// decodeMultipart reads multipart/form-data (RFC 7578) as strictly as a form:
+// UTF-8 fields, none twice, no files.
+func decodeMultipart(body []byte, boundary string, visit func(name, value string)) *bodyError {
+	bad := func(why string) *bodyError {
+		return &bodyError{kind: "form", expected: why, loc: []string{"body"}}
+	}
+	seen := map[string]bool{}
+	mr := multipart.NewReader(bytes.NewReader(body), boundary)
+	for len(seen) <= maxParameters {
+		part, err := mr.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return bad("it is no multipart/form-data")
+		}
+		val, err := io.ReadAll(part)
+		name := part.FormName()
+		switch {
+		case err != nil || name == "":
+			return bad("it is no multipart/form-data")
+		case part.FileName() != "":
+			return bad("it holds a file")
+		case !utf8.ValidString(name) || !utf8.Valid(val):
+			return bad("text must be UTF-8")
+		case seen[name]:
+			return &bodyError{kind: "repeated", loc: []string{"body", clip(name)}}
+		}
+		seen[name] = true
+		visit(name, string(val))
+	}
+	return bad("it has too many parameters")
 }

@@ -60,6 +60,7 @@ type routeDef struct {
 	byName    map[string]*inputDef
 	places    []place
 	refuse    bool // unknown body fields are refused
+	multipart bool // forms may come as multipart/form-data
 	when      *condition
 	headers   []headerDef
 	answers   []*answerDef
@@ -83,7 +84,15 @@ type answerDef struct {
 	status  int
 	headers []headerDef
 	cookies []cookieDef
+	content content
 	body    template // nil: no body
+}
+
+// content is the media type of a body. One that is not JSON is written as
+// plain text.
+type content struct {
+	mediaType string
+	plain     bool
 }
 
 type headerDef struct {
@@ -113,6 +122,7 @@ type errorDef struct {
 	status  int
 	headers []headerDef
 	message template // nil: the error's own message
+	content content
 	body    template // nil: the shape's
 	noBody  bool
 }
@@ -121,6 +131,7 @@ type errorDef struct {
 type errorShape struct {
 	pos     pos
 	headers []headerDef
+	content content
 	body    template
 }
 

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -154,7 +155,7 @@ func mountOf(t testing.TB, f core.Grants, names ...string) (*Router, []*Mounted)
 		if err != nil {
 			t.Fatalf("load %s:\n%v", name, err)
 		}
-		m, err := c.Mount(MountOptions{ID: name, Grants: f, Now: func() int64 { return fakeNow }})
+		m, err := c.Mount(MountOptions{ID: name, Grants: f, Now: func() int64 { return fakeNow }, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}

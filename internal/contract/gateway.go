@@ -101,6 +101,10 @@ func (c *Contract) TokenCookies() []string {
 func (c *Contract) RenderRefusal(err error, now int64) (status int, header http.Header, body []byte) {
 	rf := c.refuse(err)
 	header, body = c.render(rf, c.gate, nil, now)
+	if rf.status < http.StatusBadRequest {
+		// A proxy that asks takes a 2xx for leave to pass, whatever the body says.
+		rf.status = defaultStatus(rf.code)
+	}
 	if c.def.gateway.challenge && c.readsBearer() && header.Get("Www-Authenticate") == "" {
 		if rf.status == http.StatusUnauthorized || rf.code == core.ScopeInsufficient {
 			header.Set("Www-Authenticate", challenge(rf.code))

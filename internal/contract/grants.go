@@ -37,6 +37,8 @@ var grantKinds = []*grantKind{
 	{name: "logout", oneOf: []string{"refresh_token", "access_token", "token"}, scope: inLogout, kinds: true,
 		defaults: map[string][]token.Kind{"refresh_token": {token.Refresh}, "access_token": {token.Access}, "token": {token.Access, token.Refresh}},
 		about:    "ends the token's session, the others, or all of its subject"},
+	{name: "none", scope: inLogout,
+		about: "asks for no credential and gives a fixed answer, such as the list of login flows"},
 }
 
 func findGrant(name string) *grantKind {

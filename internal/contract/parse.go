@@ -267,9 +267,9 @@ func (p *parser) shape(n *node) *errorShape {
 	if n = p.mapping(n, "`error`"); n == nil {
 		return nil
 	}
-	p.keys(n, "`error`", []string{"headers", "body"})
+	p.keys(n, "`error`", []string{"headers", "content_type", "body"})
 	t := p.errorTemplates(nil)
-	s := &errorShape{pos: n.pos, headers: p.headers(n.get("headers"), t)}
+	s := &errorShape{pos: n.pos, headers: p.headers(n.get("headers"), t), content: p.content(n)}
 	if b := n.get("body"); b != nil {
 		s.body = t.parse(b)
 	}
@@ -307,14 +307,19 @@ func codeNames() []string {
 	return out
 }
 
+var errorKeys = []string{"status", "headers", "message", "content_type", "body"}
+
 func (p *parser) errorDef(code core.Code, en entry, inputs map[string]*inputDef) *errorDef {
 	n := p.mapping(en.val, en.key)
 	if n == nil {
 		return nil
 	}
-	p.keys(n, "an error", []string{"status", "headers", "message", "body"})
+	p.keys(n, "an error", errorKeys)
 	t := p.errorTemplates(inputs)
-	d := &errorDef{pos: en.pos, code: code, headers: p.headers(n.get("headers"), t)}
+	d := &errorDef{pos: en.pos, code: code, headers: p.headers(n.get("headers"), t), content: p.content(n)}
+	if d.content.mediaType == "" && p.def.shape != nil {
+		d.content = p.def.shape.content
+	}
 	if m := n.get("message"); m != nil {
 		if !m.isString() {
 			p.add(m.pos, "`message` is %s; want text", m.what())
@@ -333,26 +338,22 @@ func (p *parser) errorDef(code core.Code, en entry, inputs map[string]*inputDef)
 	} else if p.def.shape == nil || p.def.shape.body == nil {
 		p.add(en.pos, "%s has no body; give it one, write `body: null` for none, or set `error: {body: …}` for all", en.key)
 	}
-	d.status = p.errorStatus(code, n, en.pos)
+	d.status = p.errorStatus(code, n)
 	return d
 }
 
 // errorStatus holds statuses to what the kinds mean: a store that fails is
 // never told as a wrong token, and bad input is never a 5xx.
-func (p *parser) errorStatus(code core.Code, n *node, at pos) int {
+func (p *parser) errorStatus(code core.Code, n *node) int {
 	v := n.get("status")
 	if v == nil {
-		if s := fixedStatus(code); s != 0 {
-			return s
-		}
-		p.add(at, "%s has no status; add one such as `status: %d`", code, defaultStatus(code))
-		return 500
+		return defaultStatus(code)
 	}
 	s, ok := v.value.(int64)
 	server := code.Is(core.Unavailable) || code.Is(core.Internal)
 	switch {
-	case !ok || v.kind != scalarNode || s < 400 || s > 599:
-		p.add(v.pos, "`status: %s` is no error status; want 400 to 599, here %d", clip(v.text), defaultStatus(code))
+	case !ok || v.kind != scalarNode || s != 200 && (s < 400 || s > 599):
+		p.add(v.pos, "`status: %s` is no error status; want 400 to 599, here %d (or 200, where old clients read the error from the body alone)", clip(v.text), defaultStatus(code))
 	case server && s < 500:
 		p.add(v.pos, "%s is a failure of the server: its status is 500 to 599, such as %d, or clients would throw good tokens away", code, defaultStatus(code))
 	case !server && s >= 500 && !(code == core.TooMany && s == 503):
@@ -446,6 +447,26 @@ func (p *parser) headers(n *node, t *templates) []headerDef {
 		out = append(out, headerDef{name, t.parse(en.val)})
 	}
 	return out
+}
+
+// content reads `content_type`. What is neither JSON nor plain text cannot be
+// written by a template.
+func (p *parser) content(n *node) content {
+	v := n.get("content_type")
+	if v == nil {
+		return content{}
+	}
+	full := p.str(n, "content_type", "")
+	mt, _, _ := strings.Cut(full, ";")
+	mt = strings.TrimSpace(mt)
+	switch {
+	case isPrintable(strings.ReplaceAll(full, " ", "")) && (mt == "application/json" || strings.HasPrefix(mt, "application/") && strings.HasSuffix(mt, "+json")):
+		return content{mediaType: full}
+	case isPrintable(strings.ReplaceAll(full, " ", "")) && mt == "text/plain":
+		return content{mediaType: full, plain: true}
+	}
+	p.add(v.pos, "`content_type: %s` cannot be written; want application/json, a type that ends in +json, or text/plain", clip(full))
+	return content{}
 }
 
 // isToken says whether s is a token of RFC 9110 section 5.6.2.

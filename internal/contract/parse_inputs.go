@@ -172,7 +172,7 @@ func problemMessage(kind string) string {
 	return kind
 }
 
-var acceptKeys = []string{"json", "form", "query", "path", "header", "cookie", "basic", "bearer", "authorization", "unknown_fields"}
+var acceptKeys = []string{"json", "form", "query", "path", "header", "cookie", "basic", "bearer", "authorization", "unknown_fields", "multipart"}
 
 // accept reads where the inputs of a route come from. The order of the file
 // is the order of preference where an input has several places.
@@ -182,6 +182,9 @@ func (p *parser) accept(n *node, r *routeDef, own map[string]*node) {
 	}
 	p.keys(n, "`accept`", acceptKeys)
 	r.refuse = p.choiceOf(n, "unknown_fields", "ignore", []string{"ignore", "refuse"}) == "refuse"
+	if r.multipart = p.boolean(n, "multipart", false); r.multipart && n.get("form") == nil {
+		p.add(n.get("multipart").pos, "`multipart` lets a form come as multipart/form-data, and there is no `form`; add it, or leave `multipart` out")
+	}
 	for _, en := range n.entries {
 		switch en.key {
 		case "json":

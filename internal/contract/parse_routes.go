@@ -237,7 +237,7 @@ func (p *parser) checkPath(r *routeDef) {
 	}
 }
 
-var answerKeys = []string{"when", "status", "headers", "cookies", "body"}
+var answerKeys = []string{"when", "status", "headers", "cookies", "content_type", "body"}
 
 func (p *parser) answers(n *node, r *routeDef) {
 	v := n.get("answer")
@@ -278,6 +278,7 @@ func (p *parser) answer(n *node, r *routeDef) *answerDef {
 	}
 	a.headers = p.headers(n.get("headers"), t)
 	a.cookies = p.cookies(n.get("cookies"), t)
+	a.content = p.content(n)
 	b := n.get("body")
 	if b != nil && (b.kind != scalarNode || b.value != nil) {
 		a.body = t.parse(b)

@@ -37,7 +37,7 @@ func (p *parser) tokens(n *node) tokensDef {
 	if n = p.mapping(n, "`tokens`"); n == nil {
 		n = &node{kind: mapNode, pos: pos{1, 1}}
 	}
-	p.keys(n, "`tokens`", []string{"kind_claim", "access", "refresh", "id", "application", "request"})
+	p.keys(n, "`tokens`", []string{"kind_claim", "access", "refresh", "id", "application", "request", "session"})
 	if kc := n.get("kind_claim"); kc != nil {
 		out.kindClaim = p.str(n, "kind_claim", "")
 		if kc.value == nil || out.kindClaim == "" || slices.Contains(reservedClaims, out.kindClaim) || out.kindClaim == "sub" {
@@ -53,7 +53,13 @@ func (p *parser) tokens(n *node) tokensDef {
 	}
 	if r := n.get("refresh"); r != nil && r.kind == mapNode {
 		out.rotation = p.rotation(r, out.specs[token.Refresh].lifetime)
+	} else {
+		out.rotation = core.Rotation{IdleMS: out.specs[token.Access].lifetime}
+		if r != nil {
+			out.rotation = core.Rotation{Rotates: true, GraceMS: defaultGrace, IdleMS: defaultRefresh}
+		}
 	}
+	p.session(n, &out)
 	if r := p.mapping(n.get("request"), "`request`"); r != nil {
 		p.keys(r, "`request`", []string{"window"})
 		out.requestWindow = p.duration(r, "window", defaultWindow, 10*second, 3600*second)
@@ -212,6 +218,23 @@ func (p *parser) rotation(n *node, lifetime int64) core.Rotation {
 		p.add(r.get("absolute").pos, "`absolute` is shorter than one refresh token lives; make it at least %s", spell(rot.IdleMS))
 	}
 	return rot
+}
+
+// session reads how long sessions live that have no refresh token: by default
+// as long as one access token, and a renewal starts that anew.
+func (p *parser) session(n *node, out *tokensDef) {
+	s := p.mapping(n.get("session"), "`session`")
+	if s == nil {
+		return
+	}
+	p.keys(s, "`session`", []string{"idle", "absolute"})
+	if n.get("refresh") != nil {
+		p.add(s.pos, "`session` is for contracts without refresh tokens; with them, set `lifetime` and `rotation` of `refresh`")
+		return
+	}
+	least := out.specs[token.Access].lifetime
+	out.rotation.IdleMS = p.duration(s, "idle", least, least, 10*year)
+	out.rotation.AbsoluteMS = p.duration(s, "absolute", 0, out.rotation.IdleMS, 20*year)
 }
 
 // checkKinds keeps kinds apart: an access token must be nothing but one.

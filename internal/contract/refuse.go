@@ -129,15 +129,15 @@ func (c *Contract) render(rf *refusal, first map[core.Code]*errorDef, q *request
 	if rf.retryAfter > 0 && (rf.code.Is(core.TooMany) || rf.code.Is(core.Unavailable)) {
 		h.Set("Retry-After", strconv.FormatInt(rf.retryAfter, 10))
 	}
-	body := d.body
+	body, content := d.body, d.content
 	if body == nil && !d.noBody && c.def.shape != nil {
 		body = c.def.shape.body
 	}
 	if body == nil {
 		return h, nil
 	}
-	h.Set("Content-Type", "application/json")
-	return h, body.append(nil, e)
+	h.Set("Content-Type", content.header())
+	return h, content.appendBody(nil, body, e)
 }
 
 func setHeaders(h http.Header, defs []headerDef, e *env) {

@@ -247,7 +247,7 @@ func (q *request) readBody() error {
 	if len(body) == 0 {
 		return nil
 	}
-	kind, err := q.mediaType()
+	kind, boundary, err := q.mediaType()
 	if err != nil {
 		return err
 	}
@@ -258,7 +258,18 @@ func (q *request) readBody() error {
 	if kind == fromJSON {
 		return decodeJSON(body, q.ep.jsonRoot, q.got, unknown)
 	}
-	return q.decodeForm(string(body), unknown)
+	if boundary != "" {
+		return asError(decodeMultipart(body, boundary, q.formField(unknown)))
+	}
+	return asError(decodeForm(string(body), q.formField(unknown)))
+}
+
+// asError keeps a nil *bodyError from becoming an error that is not nil.
+func asError(err *bodyError) error {
+	if err == nil {
+		return nil
+	}
+	return err
 }
 
 func readAll(buf []byte, r io.Reader) ([]byte, error) {
@@ -289,24 +300,29 @@ func readAll(buf []byte, r io.Reader) ([]byte, error) {
 
 // mediaType says how the body is read. A body without a Content-Type is taken
 // for the one kind the endpoint reads: early clients send none.
-func (q *request) mediaType() (placeKind, error) {
+func (q *request) mediaType() (kind placeKind, boundary string, err error) {
 	vals := q.http.Header["Content-Type"]
 	if len(vals) == 0 {
 		if q.ep.uses[fromJSON] {
-			return fromJSON, nil
+			return fromJSON, "", nil
 		}
-		return fromForm, nil
+		return fromForm, "", nil
 	}
-	mt, params, err := mime.ParseMediaType(vals[0])
-	if err == nil && len(vals) == 1 && (params["charset"] == "" || strings.EqualFold(params["charset"], "utf-8")) {
+	if len(vals) == 1 && vals[0] == "application/json" && q.ep.uses[fromJSON] {
+		return fromJSON, "", nil
+	}
+	mt, params, perr := mime.ParseMediaType(vals[0])
+	if perr == nil && len(vals) == 1 && (params["charset"] == "" || strings.EqualFold(params["charset"], "utf-8")) {
 		switch {
 		case q.ep.uses[fromJSON] && (mt == "application/json" || strings.HasPrefix(mt, "application/") && strings.HasSuffix(mt, "+json")):
-			return fromJSON, nil
+			return fromJSON, "", nil
 		case q.ep.uses[fromForm] && mt == "application/x-www-form-urlencoded":
-			return fromForm, nil
+			return fromForm, "", nil
+		case q.ep.parts && mt == "multipart/form-data" && params["boundary"] != "":
+			return fromForm, params["boundary"], nil
 		}
 	}
-	return "", &core.Error{Code: core.MediaTypeUnsupported, Message: "Send the body as " + strings.Join(q.ep.mediaTypes(), " or ")}
+	return "", "", &core.Error{Code: core.MediaTypeUnsupported, Message: "Send the body as " + strings.Join(q.ep.mediaTypes(), " or ")}
 }
 
 func (e *endpoint) mediaTypes() []string {
@@ -317,11 +333,15 @@ func (e *endpoint) mediaTypes() []string {
 	if e.uses[fromForm] {
 		out = append(out, "application/x-www-form-urlencoded")
 	}
+	if e.parts {
+		out = append(out, "multipart/form-data")
+	}
 	return out
 }
 
-func (q *request) decodeForm(body string, unknown *[][]string) error {
-	err := decodeForm(body, func(name, val string) {
+// formField notes a field of a form, whichever way the form came.
+func (q *request) formField(unknown *[][]string) func(name, val string) {
+	return func(name, val string) {
 		hit := false
 		for i := range q.ep.slots {
 			if q.ep.slots[i].kind == fromForm && q.ep.slots[i].name == name {
@@ -332,11 +352,7 @@ func (q *request) decodeForm(body string, unknown *[][]string) error {
 		if !hit && unknown != nil && len(*unknown) < 8 {
 			*unknown = append(*unknown, []string{"body", clip(name)})
 		}
-	})
-	if err != nil {
-		return err
 	}
-	return nil
 }
 
 // choose finds the route that the inputs select and reads its inputs.
@@ -463,14 +479,26 @@ func (q *request) noRoute(words map[string]wording) error {
 	first := q.ep.routes[0]
 	q.bind(first, nil)
 	for _, t := range first.when.tests {
-		if t.x.input == nil {
+		in := t.x.input
+		if in == nil {
 			continue
 		}
-		if q.value(t.x.input).t == tNull {
-			v.add(&problem{"missing", ""}, t.x.input.loc)
+		before := len(v.list)
+		val := q.input(first, in.index, in, v)
+		if len(v.list) > before || v.token != nil {
 			continue
 		}
-		v.add(&problem{"enum", oneOf(q.ep.wanted(t.x.input.name))}, t.x.input.loc)
+		if val.t == tNull {
+			v.add(&problem{"missing", ""}, in.loc)
+		} else {
+			v.add(&problem{"enum", oneOf(q.ep.wanted(in.name))}, in.loc)
+		}
+	}
+	if v.token != nil {
+		return v.token
+	}
+	if len(v.list) == 0 { // a condition on nothing that was sent
+		v.add(&problem{"missing", ""}, []string{"body"})
 	}
 	return v.err()
 }

@@ -111,8 +111,8 @@ func (rt *Router) Match(r *http.Request) (*Mounted, http.Handler, bool) {
 		if h := t.static[path]; h != nil {
 			return h.m, h, true
 		}
-		if h, params := t.match(path); h != nil {
-			return h.m, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, params) }), true
+		if h := t.match(path); h != nil {
+			return h.m, h, true
 		}
 		if host == "" {
 			break
@@ -121,9 +121,9 @@ func (rt *Router) Match(r *http.Request) (*Mounted, http.Handler, bool) {
 	return nil, nil, false
 }
 
-func (t *routeTable) match(path string) (*handler, []string) {
+func (t *routeTable) match(path string) *handler {
 	if len(t.dynamic) == 0 || !strings.HasPrefix(path, "/") {
-		return nil, nil
+		return nil
 	}
 	parts := strings.Split(path[1:], "/")
 next:
@@ -131,18 +131,14 @@ next:
 		if len(d.segments) != len(parts) {
 			continue
 		}
-		var params []string
 		for i, s := range d.segments {
-			switch {
-			case s.param && parts[i] == "", !s.param && s.text != parts[i]:
+			if s.param && parts[i] == "" || !s.param && s.text != parts[i] {
 				continue next
-			case s.param:
-				params = append(params, parts[i])
 			}
 		}
-		return d.handler, params
+		return d.handler
 	}
-	return nil, nil
+	return nil
 }
 
 // Covering is the one mount whose host and prefix cover a path that no route

@@ -3,6 +3,7 @@ package contract
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,16 +19,13 @@ type call struct {
 
 // handler serves one path of a mount, all methods.
 type handler struct {
-	m     *Mounted
-	group *pathGroup
+	m       *Mounted
+	group   *pathGroup
+	dynamic bool // the path has parameters
 }
 
 // ServeHTTP answers the request, errors included, in the contract's words.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.serve(w, r, nil)
-}
-
-func (h *handler) serve(w http.ResponseWriter, r *http.Request, params []string) {
 	httpd.SetRoute(r, h.m.Prefix+h.group.pattern)
 	if cors := h.m.cors(h.group); cors != nil {
 		if httpd.IsPreflight(r) {
@@ -36,11 +34,26 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, params []string)
 		}
 		cors.SetHeaders(w, r)
 	}
-	q := &request{http: r, id: httpd.Info(r).ID, params: params}
+	q := &request{http: r, id: httpd.Info(r).ID, params: h.params(r)}
 	ew := func(w http.ResponseWriter, r *http.Request, err error) { h.m.writeError(w, r, q, err) }
 	httpd.Wrap(func(w http.ResponseWriter, r *http.Request) error {
 		return h.answer(w, r, q)
 	}, ew).ServeHTTP(w, r)
+}
+
+// params are the values of the path's parameters, in order.
+func (h *handler) params(r *http.Request) []string {
+	if !h.dynamic {
+		return nil
+	}
+	parts := strings.Split(strings.TrimPrefix(httpd.NormalizeSlashes(r.URL.Path), h.m.Prefix+"/"), "/")
+	var out []string
+	for i, s := range h.group.segments {
+		if s.param && i < len(parts) {
+			out = append(out, parts[i])
+		}
+	}
+	return out
 }
 
 // answer does one request: find the endpoint, read inputs, call the grant,
@@ -103,8 +116,8 @@ func (m *Mounted) write(w http.ResponseWriter, r *http.Request, q *request, out 
 		return
 	}
 	bp := buffers.Get().(*[]byte)
-	body := a.body.append((*bp)[:0], e)
-	h["Content-Type"] = []string{"application/json"}
+	body := a.content.appendBody((*bp)[:0], a.body, e)
+	h["Content-Type"] = []string{a.content.header()}
 	h["X-Content-Type-Options"] = []string{"nosniff"}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(a.status)

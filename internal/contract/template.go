@@ -380,3 +380,19 @@ func uses(t template, name string) bool {
 	t.walk(func(x *expr) { found = found || x.known != nil && x.known.name == name })
 	return found
 }
+
+// appendBody writes a template as a body of the content's type.
+func (c content) appendBody(dst []byte, t template, e *env) []byte {
+	if c.plain {
+		return append(dst, renderText(t, e)...)
+	}
+	return t.append(dst, e)
+}
+
+// header is the Content-Type.
+func (c content) header() string {
+	if c.mediaType == "" {
+		return "application/json"
+	}
+	return c.mediaType
+}

@@ -1,0 +1,325 @@
+package contract
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Example is one call that can be copied into a shell.
+type Example struct {
+	Title string
+	Curl  string
+}
+
+// Credentials fill the examples.
+type Credentials struct {
+	Username, Password string
+	// RequestToken is a signed request token, or a shell expression in $(…)
+	// that prints one; "" names the command that makes one.
+	RequestToken string
+	// Protected is the path of an API route behind the gateway, "" for none.
+	Protected string
+}
+
+// Examples are calls of everything the mount serves, in an order that works:
+// a login keeps its answer in a shell variable, later calls take their tokens
+// from it.
+func Examples(m *Mounted, baseURL string, cred Credentials) []Example {
+	x := &exampleWriter{m: m, base: strings.TrimSuffix(baseURL, "/") + m.Prefix, cred: cred, found: map[string]string{}}
+	x.variable = strings.ReplaceAll(m.contract.def.Name, "-", "_")
+	var logins, rest, last []Example
+	for _, h := range m.handlers {
+		for _, e := range h.group.endpoints {
+			for _, r := range e.routes {
+				if r.grant.name == "password" || r.grant.name == "request_token" {
+					x.remember(r)
+				}
+			}
+		}
+	}
+	for _, h := range m.handlers {
+		for _, e := range h.group.endpoints {
+			for _, r := range e.routes {
+				ex := x.example(h.group, e, r)
+				switch r.grant.name {
+				case "password", "request_token":
+					logins = append(logins, ex)
+				case "logout":
+					last = append(last, ex)
+				default:
+					rest = append(rest, ex)
+				}
+			}
+		}
+	}
+	if ex, ok := x.protected(baseURL); ok {
+		rest = append(rest, ex)
+	}
+	return append(append(logins, rest...), last...)
+}
+
+type exampleWriter struct {
+	m        *Mounted
+	base     string
+	cred     Credentials
+	variable string
+	found    map[string]string // value -> member that carries it in a login's answer
+}
+
+// remember notes under which member a login answers each value.
+func (x *exampleWriter) remember(r *boundRoute) {
+	for _, a := range r.answers {
+		if o, ok := a.body.(*object); ok {
+			x.members(o)
+		}
+	}
+}
+
+func (x *exampleWriter) members(o *object) {
+	for i := range o.members {
+		switch v := o.members[i].val.(type) {
+		case *object:
+			x.members(v)
+		case *expr:
+			if v.known != nil && v.known.t == tText && len(v.filters) == 0 && x.found[v.known.name] == "" {
+				x.found[v.known.name] = o.members[i].name
+			}
+		}
+	}
+}
+
+// shell is a piece of a command: text to be quoted, and expressions the shell
+// must run.
+type shell struct {
+	text string
+	run  bool
+}
+
+func quote(parts ...shell) string {
+	var b strings.Builder
+	for _, p := range parts {
+		switch {
+		case p.text == "":
+		case p.run:
+			b.WriteString(`"` + p.text + `"`)
+		default:
+			b.WriteString(`'` + strings.ReplaceAll(p.text, `'`, `'\''`) + `'`)
+		}
+	}
+	if b.Len() == 0 {
+		return "''"
+	}
+	return b.String()
+}
+
+// value is what an example sends for an input.
+func (x *exampleWriter) value(in *inputDef, r *boundRoute) shell {
+	switch in.name {
+	case "username":
+		return shell{text: orElse(x.cred.Username, "USERNAME")}
+	case "password":
+		return shell{text: orElse(x.cred.Password, "PASSWORD")}
+	case "request_token":
+		if strings.HasPrefix(x.cred.RequestToken, "$(") || x.cred.RequestToken == "" {
+			return shell{text: orElse(x.cred.RequestToken, `$(sallyport netosecret request-token "$NETOSECRET")`), run: true}
+		}
+		return shell{text: x.cred.RequestToken}
+	case "refresh_token", "access_token", "subject":
+		return x.extract(in.name)
+	case "token":
+		for _, k := range r.kinds {
+			if k == "refresh" && len(r.kinds) == 1 {
+				return x.extract("refresh_token")
+			}
+		}
+		return x.extract("access_token")
+	}
+	if r.when != nil {
+		for _, t := range r.when.tests {
+			if t.x.input == in && len(t.want) > 0 {
+				return shell{text: t.want[0]}
+			}
+		}
+	}
+	switch {
+	case in.enum != nil:
+		return shell{text: in.enum[0]}
+	case in.def != nil:
+		return shell{text: *in.def}
+	}
+	return shell{text: strings.ToUpper(in.name)}
+}
+
+// extract takes a value out of the login's answer with sed, which every
+// machine has.
+func (x *exampleWriter) extract(value string) shell {
+	name := x.found[value]
+	if value == "subject" && name == "" {
+		name = x.found["user.id"]
+	}
+	if name == "" {
+		return shell{text: strings.ToUpper(value)}
+	}
+	return shell{text: `$(printf %s "$` + x.variable + `" | sed -E 's/.*"` + name + `":"([^"]*)".*/\1/')`, run: true}
+}
+
+func orElse(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}
+
+// wanted says whether an example sends the input: what is needed, and what
+// chooses the route.
+func wanted(in *inputDef, r *boundRoute) bool {
+	if !in.optional {
+		return true
+	}
+	if r.when != nil {
+		for _, t := range r.when.tests {
+			if t.x.input == in && !t.absent {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (x *exampleWriter) example(g *pathGroup, e *endpoint, r *boundRoute) Example {
+	args, path, query := []string{}, []shell{{text: x.base + r.path}}, ""
+	sent := map[*inputDef]bool{}
+	json, form := map[string]any{}, []string{}
+	var order []string
+	for i := range r.places {
+		pl := &r.places[i]
+		if sent[pl.in] || !wanted(pl.in, r) || pl.kind == fromBasic && pl.name == "password" {
+			continue
+		}
+		sent[pl.in] = true
+		v := x.value(pl.in, r)
+		switch pl.kind {
+		case fromJSON:
+			order = putJSON(json, order, pl.path, jsonShell(pl.in, v))
+		case fromForm:
+			form = append(form, "--data-urlencode "+quote(shell{text: pl.name + "="}, v))
+		case fromQuery:
+			query += map[bool]string{true: "?", false: "&"}[query == ""] + pl.name + "=" + v.text
+		case fromPath:
+			path[0].text = strings.ReplaceAll(path[0].text, "{"+pl.name+"}", v.text)
+		case fromHeader:
+			args = append(args, "-H "+quote(shell{text: pl.name + ": "}, v))
+		case fromCookie:
+			args = append(args, "-b "+quote(shell{text: pl.name + "="}, v))
+		case fromScheme:
+			args = append(args, "-H "+quote(shell{text: "Authorization: " + strings.TrimLeft(pl.name+" ", " ")}, v))
+		case fromBasic:
+			args = append(args, "-u "+quote(x.value(r.byName["username"], r), shell{text: ":"}, x.value(r.byName["password"], r)))
+		}
+	}
+	path[0].text += query
+	if len(json) > 0 {
+		args = append(args, "-H 'Content-Type: application/json'", "-d "+quote(encodeShell(json, order)...))
+	}
+	args = append(args, form...)
+	cmd := "curl -sS "
+	if e.method != http.MethodGet && (e.method != http.MethodPost || len(json) == 0 && len(form) == 0) {
+		cmd += "-X " + e.method + " "
+	}
+	cmd += quote(path...)
+	for _, a := range args {
+		cmd += " \\\n  " + a
+	}
+	if r.grant.name == "password" || r.grant.name == "request_token" {
+		cmd = x.variable + "=$(" + cmd + ")\nprintf '%s\\n' \"$" + x.variable + "\""
+	}
+	title := r.summary
+	if title == "" {
+		title = r.grant.name + ": " + e.method + " " + g.pattern
+	}
+	return Example{Title: title, Curl: cmd}
+}
+
+// jsonShell is an input's value as it stands in JSON.
+func jsonShell(in *inputDef, v shell) []shell {
+	switch {
+	case in.typ == typeBoolean || in.typ == typeInteger:
+		return []shell{v}
+	case in.typ == typeList:
+		return []shell{{text: `["`}, v, {text: `"]`}}
+	case v.run:
+		return []shell{{text: `"`}, v, {text: `"`}}
+	}
+	return []shell{{text: string(appendString(nil, v.text))}}
+}
+
+// putJSON keeps a value under its path; order lists the top-level names.
+func putJSON(root map[string]any, order, path []string, v []shell) []string {
+	if len(path) == 1 {
+		root[path[0]] = v
+		return appendNew(order, path[0])
+	}
+	next, ok := root[path[0]].(*jsonLevel)
+	if !ok {
+		next = &jsonLevel{members: map[string]any{}}
+		root[path[0]] = next
+	}
+	next.order = putJSON(next.members, next.order, path[1:], v)
+	return appendNew(order, path[0])
+}
+
+type jsonLevel struct {
+	members map[string]any
+	order   []string
+}
+
+func encodeShell(members map[string]any, order []string) []shell {
+	out := []shell{{text: "{"}}
+	for i, name := range order {
+		sep := ""
+		if i > 0 {
+			sep = ","
+		}
+		out = append(out, shell{text: sep + string(appendString(nil, name)) + ":"})
+		switch v := members[name].(type) {
+		case []shell:
+			out = append(out, v...)
+		case *jsonLevel:
+			out = append(out, encodeShell(v.members, v.order)...)
+		}
+	}
+	out = append(out, shell{text: "}"})
+	return merge(out)
+}
+
+// merge joins neighbours that are both text, so that quoting stays readable.
+func merge(parts []shell) []shell {
+	var out []shell
+	for _, p := range parts {
+		if n := len(out); n > 0 && !p.run && !out[n-1].run {
+			out[n-1].text += p.text
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// protected is a call of the API behind the gateway.
+func (x *exampleWriter) protected(base string) (Example, bool) {
+	if x.cred.Protected == "" {
+		return Example{}, false
+	}
+	pl := x.m.contract.def.gateway.places[0]
+	tok := x.extract("access_token")
+	arg := "-H " + quote(shell{text: "Authorization: " + strings.TrimLeft(pl.name+" ", " ")}, tok)
+	switch pl.kind {
+	case fromHeader:
+		arg = "-H " + quote(shell{text: pl.name + ": "}, tok)
+	case fromCookie:
+		arg = "-b " + quote(shell{text: pl.name + "="}, tok)
+	case fromQuery:
+		return Example{}, false
+	}
+	return Example{Title: "Call the API", Curl: "curl -sS " + quote(shell{text: strings.TrimSuffix(base, "/") + x.cred.Protected}) + " \\\n  " + arg}, true
+}

@@ -1,0 +1,30 @@
+package contract
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// testContracts are the files under testdata/contracts: login routes of real
+// products, to prove that the vocabulary is wide enough.
+func testContracts(t testing.TB) []string {
+	t.Helper()
+	files, err := filepath.Glob("testdata/contracts/*.yaml")
+	if err != nil || len(files) < 12 {
+		t.Fatalf("test contracts: %v %v", files, err)
+	}
+	return files
+}
+
+func TestEveryContractLoads(t *testing.T) {
+	for _, s := range List() {
+		if _, err := Load(s.Name, Options{}); err != nil {
+			t.Errorf("%s:\n%v", s.Name, err)
+		}
+	}
+	for _, f := range testContracts(t) {
+		if _, err := Load(f, Options{}); err != nil {
+			t.Errorf("%s:\n%v", f, err)
+		}
+	}
+}
