@@ -30,7 +30,6 @@ type fixture struct {
 	service *core.Service
 	store   *sqlite.Store
 	now     atomic.Int64
-	log     bytes.Buffer
 }
 
 // extras counts calls; what it answers is app's business.
