@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/token"
@@ -48,8 +49,8 @@ func (s *Service) InspectToken(ctx context.Context, raw string) (*Inspection, er
 		return nil, err
 	}
 	if err != nil && code == TokenMalformed {
-		in.check("form", false, err.Error())
-		in.Verdict = "This is not a token: " + err.Error()
+		in.check("form", false, why(err))
+		in.Verdict = "This is not a token: " + why(err)
 		return in, nil
 	}
 	in.check("form", true, "three canonical base64url parts, a strict header")
@@ -72,8 +73,8 @@ func (s *Service) InspectToken(ctx context.Context, raw string) (*Inspection, er
 		if code == TokenExpired {
 			name = "expiry"
 		}
-		in.check(name, false, err.Error())
-		in.Verdict = "Refused: " + err.Error()
+		in.check(name, false, why(err))
+		in.Verdict = "Refused: " + why(err)
 		return in, nil
 	}
 	in.check("claims", true, "issuer, audience, kind and times are as the contract says")
@@ -128,4 +129,16 @@ func peek(raw string) (header, payload string) {
 		return "", ""
 	}
 	return string(h), string(p)
+}
+
+// why is the reason of a refusal without the codes and the repeats that
+// wrapping leaves in an error's text.
+func why(err error) string {
+	text := err.Error()
+	var e *Error
+	if errors.As(err, &e) && e.Reason != "" {
+		text = e.Reason
+	}
+	parts := strings.Split(text, ": ")
+	return strings.Join(slices.Compact(parts), ": ")
 }
