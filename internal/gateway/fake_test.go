@@ -192,6 +192,14 @@ type door struct {
 	g    *Gateway
 	auth *fakeAuth
 	log  *lockedBuffer
+	via  string // base URL of a proxy to go through, "" = straight
+}
+
+func (d *door) base() string {
+	if d.via != "" {
+		return d.via
+	}
+	return d.URL
 }
 
 type lockedBuffer struct {
@@ -246,9 +254,13 @@ func open(t testing.TB, upstream string, change func(*Config)) *door {
 			g.ForwardAuth().ServeHTTP(w, r)
 			return
 		}
-		g.Handler().ServeHTTP(w, r)
+		if h := g.Handler(); h != nil {
+			h.ServeHTTP(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, "contract route "+r.URL.Path)
 	})
-	front := httpd.Front{NoAccessLog: true, Logger: cfg.Logger}
+	front := httpd.Front{NoAccessLog: true, Logger: cfg.Logger, Proxies: cfg.Proxies}
 	s := httptest.NewServer(front.Wrap(mux))
 	t.Cleanup(s.Close)
 	return &door{Server: s, g: g, auth: auth, log: buf}
@@ -262,7 +274,7 @@ type answer struct {
 
 func (d *door) do(t testing.TB, method, path string, header ...string) *answer {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, d.URL+path, nil)
+	req, err := http.NewRequestWithContext(t.Context(), method, d.base()+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
