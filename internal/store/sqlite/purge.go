@@ -35,8 +35,8 @@ var purges = []struct {
 }
 
 // Purge implements core.Store. Ended sessions stand in no index, which a
-// refresh would have to maintain; they are found by walking the table in the
-// order of its random keys, some thousand rows a call, on a reading connection.
+// refresh would have to maintain; they are found by walking the table, some
+// thousand rows a call, on a reading connection.
 // More stays true until the walk has come around.
 func (s *Store) Purge(ctx context.Context, now int64, limit int) (*core.PurgeReport, error) {
 	if limit <= 0 {
@@ -83,23 +83,20 @@ const sessionOver = `(refresh_expires <= ?1 OR (absolute_ms > 0 AND created_at +
 func (s *Store) purgeSessions(ctx context.Context, now int64, limit int) (removed int, more bool, err error) {
 	until := now - endedKeptMS
 	window := max(10*limit, 1000)
-	from := []byte{}
-	if c := s.cursor.Load(); c != nil && *c != nil {
-		from = *c
-	}
-	var over [][]byte
-	var last []byte // of the window; nil when it reaches the end
+	from := s.cursor.Load()
+	var over []int64
+	var last int64 // of the window; 0 when it reaches the end
 	err = s.snapshot(ctx, func(c *conn) error {
-		err := noRow(c.row(`SELECT key FROM sessions WHERE key > ? ORDER BY key LIMIT 1 OFFSET ?`, from, window-1).Scan(&last))
+		err := noRow(c.row(`SELECT rowid FROM sessions WHERE rowid > ? ORDER BY rowid LIMIT 1 OFFSET ?`, from, window-1).Scan(&last))
 		if err != nil && !errors.Is(err, core.ErrNoRow) {
 			return err
 		}
 		return c.each(func(row scanner) error {
-			var key []byte
-			err := row.Scan(&key)
-			over = append(over, key)
+			var id int64
+			err := row.Scan(&id)
+			over = append(over, id)
 			return err
-		}, `SELECT key FROM (SELECT key, `+sessionOver+` AS over FROM sessions WHERE key > ?2 ORDER BY key LIMIT ?3) WHERE over LIMIT ?4`,
+		}, `SELECT rowid FROM (SELECT rowid, `+sessionOver+` AS over FROM sessions WHERE rowid > ?2 ORDER BY rowid LIMIT ?3) WHERE over LIMIT ?4`,
 			until, from, window, limit)
 	})
 	if err != nil {
@@ -112,8 +109,8 @@ func (s *Store) purgeSessions(ctx context.Context, now int64, limit int) (remove
 		var n int64
 		err = s.multi(ctx, func(t *tx) error {
 			n = 0
-			for _, key := range part {
-				one, err := t.exec(`DELETE FROM sessions WHERE key = ?2 AND `+sessionOver, until, key)
+			for _, id := range part {
+				one, err := t.exec(`DELETE FROM sessions WHERE rowid = ?2 AND `+sessionOver, until, id)
 				if err != nil {
 					return err
 				}
@@ -126,8 +123,8 @@ func (s *Store) purgeSessions(ctx context.Context, now int64, limit int) (remove
 		}
 		removed += int(n)
 	}
-	s.cursor.Store(&last) // nil: around, begin again next time
-	return removed, last != nil, nil
+	s.cursor.Store(last) // 0: around, begin again next time
+	return removed, last != 0, nil
 }
 
 // forever is the end date of what has none.

@@ -52,7 +52,7 @@ type Store struct {
 
 	steps, batches atomic.Uint64
 	lastCommit     atomic.Int64
-	cursor         atomic.Pointer[[]byte] // where Purge goes on looking for ended sessions
+	cursor         atomic.Int64 // where Purge goes on looking for ended sessions
 }
 
 var _ core.Store = (*Store)(nil)

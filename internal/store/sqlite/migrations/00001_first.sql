@@ -101,6 +101,8 @@ CREATE TABLE attempts (
 
 CREATE INDEX attempts_by_tat ON attempts (tat);
 
+-- With rowids, unlike its neighbours: rows are long, and measured on 2 cores a
+-- refresh costs a fifth less CPU this way, at 1,000 and at 100,000 rows.
 CREATE TABLE sessions (
     key             BLOB NOT NULL PRIMARY KEY,
     epoch           INTEGER NOT NULL,
@@ -128,7 +130,7 @@ CREATE TABLE sessions (
     revoked_reason  TEXT NOT NULL,
     address         TEXT NOT NULL,
     user_agent      TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE INDEX sessions_by_subject ON sessions (subject, created_at);
 CREATE INDEX sessions_by_account ON sessions (account, created_at);
