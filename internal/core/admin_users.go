@@ -344,7 +344,9 @@ func (s *Service) CompromiseUser(ctx context.Context, actor Actor, id string) (*
 	})
 }
 
-// UnlockUser clears the attempt counters of a user's login names.
+// UnlockUser clears the attempt counters of a user's login names: that of the
+// user name, which the e-mail address shares, and the one that the address had
+// by itself while it was not verified.
 func (s *Service) UnlockUser(ctx context.Context, actor Actor, id string) error {
 	rec, err := s.userByID(ctx, id)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 )
 
 // AttemptKey names the counters of one login name, known or not: a keyed hash
-// of account and canonical name, so that neither the store nor a log tells
+// of account and canonical name (the user name, for a user's verified e-mail), so that neither the store nor a log tells
 // which unknown names were tried.
 type AttemptKey [16]byte
 

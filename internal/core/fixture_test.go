@@ -434,6 +434,9 @@ type hooked struct {
 	core.Store
 	mu     sync.Mutex
 	before func(method string) error
+
+	allowed  atomic.Int64                       // reservations that were granted
+	reserved atomic.Pointer[core.ReserveParams] // the last one asked for
 }
 
 // errDisk is a failure no store documents.
@@ -511,6 +514,10 @@ func (h *hooked) ReserveAttempt(ctx context.Context, p *core.ReserveParams) (*co
 		return nil, err
 	}
 	res, err := h.Store.ReserveAttempt(ctx, p)
+	h.reserved.Store(p)
+	if err == nil && res.Allowed {
+		h.allowed.Add(1)
+	}
 	if herr := h.at("ReserveAttempt done"); herr != nil {
 		return nil, herr
 	}

@@ -39,7 +39,7 @@ func (s *Service) login(ctx context.Context, r *LoginRequest) (*Granted, error) 
 		canon = "" // no user can have it; its attempts share one counter
 	}
 	var user *UserRecord
-	if canon != "" && account.ID != "" {
+	if canon != "" { // an unknown account costs the same look-up
 		if user, err = s.store.UserByLogin(ctx, account.ID, canon); err != nil && !errors.Is(err, ErrNoRow) {
 			return nil, storeErr(err)
 		}
@@ -47,7 +47,13 @@ func (s *Service) login(ctx context.Context, r *LoginRequest) (*Granted, error) 
 	if err := s.canIssue(r.Mount, !r.WithoutRefresh); err != nil {
 		return nil, err
 	}
-	a := &attempt{s: s, key: s.attemptKeyOf(account.ID, canon), client: &r.Client, now: now, password: r.Password}
+	counted := canon
+	if user != nil {
+		// E-mail and user name lead to one password, so they share a counter;
+		// nobody can tell, since the answers are alike.
+		counted = user.UsernameCanon
+	}
+	a := &attempt{s: s, key: s.attemptKeyOf(account.ID, counted), client: &r.Client, now: now, password: r.Password}
 	if user != nil {
 		a.user = user.ID
 	}
