@@ -34,6 +34,9 @@ func startProxy(t *testing.T, program string, files []string, sallyport, api str
 	t.Helper()
 	bin, err := exec.LookPath(program)
 	if err != nil {
+		bin, err = exec.LookPath(filepath.Join("/usr/sbin", program)) // not in everybody's PATH
+	}
+	if err != nil {
 		t.Skipf("%s is not installed (Debian: apt-get install %s); its configuration is not tested here", program, program)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -65,8 +68,9 @@ func startProxy(t *testing.T, program string, files []string, sallyport, api str
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	var endedWith error
+	go func() { endedWith = cmd.Wait(); close(ended) }()
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
@@ -82,8 +86,8 @@ func startProxy(t *testing.T, program string, files []string, sallyport, api str
 			return addr
 		}
 		select {
-		case err := <-ended:
-			t.Fatalf("%s ended: %v\n%s", program, err, log.String())
+		case <-ended:
+			t.Fatalf("%s ended: %v\n%s", program, endedWith, log.String())
 		default:
 		}
 		if time.Now().After(deadline) {

@@ -75,10 +75,10 @@ func TestRulesAreChecked(t *testing.T) {
 		`method "get"`:                              {{Path: "/", Methods: []string{"get"}}},
 		`kind "refresh"`:                            {{Path: "/", Kinds: []string{"refresh"}}},
 		`there is no mount "m9"; there are: m1, m2`: {{Path: "/", Words: "m9"}},
-		"keep one":                                  {{Path: "/a"}, {Path: "/a/", Access: Deny}},
-		"differ by case":                            {{Path: "/a"}, {Path: "/A", Access: Deny}},
-		"keep one ":                                 {{Path: "/a", Methods: []string{"GET", "POST"}}, {Path: "/a", Methods: []string{"POST"}}},
-		"empty segment":                             {{Path: "/a//b"}},
+		"keep one":       {{Path: "/a"}, {Path: "/a/", Access: Deny}},
+		"differ by case": {{Path: "/a"}, {Path: "/A", Access: Deny}},
+		"keep one ":      {{Path: "/a", Methods: []string{"GET", "POST"}}, {Path: "/a", Methods: []string{"POST"}}},
+		"empty segment":  {{Path: "/a//b"}},
 	} {
 		_, err := compileRules(rules, mounts())
 		part := strings.TrimSpace(want)
@@ -87,8 +87,11 @@ func TestRulesAreChecked(t *testing.T) {
 		}
 	}
 	if _, err := compileRules([]Rule{
-		{Path: "/a"}, {Path: "/A"}, {Path: "/a", Methods: []string{"GET"}, Access: Public},
-		{Path: "/a", Host: "x.example", Access: Deny}, {Path: "/b", Words: "second", Mounts: []string{"m1"}},
+		{Path: "/a"},
+		{Path: "/A"},
+		{Path: "/a", Methods: []string{"GET"}, Access: Public},
+		{Path: "/a", Host: "x.example", Access: Deny},
+		{Path: "/b", Words: "second", Mounts: []string{"m1"}},
 	}, mounts()); err != nil {
 		t.Error(err)
 	}
@@ -115,9 +118,20 @@ func TestAtLeast(t *testing.T) {
 		a, b *rule
 		want bool
 	}{
-		{deny, plain, true}, {plain, deny, false}, {public, plain, false}, {plain, public, true}, {public, public, true},
-		{admin, plain, true}, {plain, admin, false}, {admin, either, true}, {either, admin, false},
-		{both, scoped, true}, {scoped, both, false}, {acme, plain, true}, {plain, acme, false}, {public, deny, false},
+		{deny, plain, true},
+		{plain, deny, false},
+		{public, plain, false},
+		{plain, public, true},
+		{public, public, true},
+		{admin, plain, true},
+		{plain, admin, false},
+		{admin, either, true},
+		{either, admin, false},
+		{both, scoped, true},
+		{scoped, both, false},
+		{acme, plain, true},
+		{plain, acme, false},
+		{public, deny, false},
 	} {
 		if got := c.a.atLeast(c.b); got != c.want {
 			t.Errorf("row %d: %v", i, got)

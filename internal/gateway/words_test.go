@@ -12,9 +12,14 @@ func TestWordsOfRefusals(t *testing.T) {
 	b := newBackend(t)
 	d := open(t, b.URL, func(c *Config) {
 		c.Rules = []Rule{
-			{Path: "/"}, {Path: "/ruled", Words: "second"}, {Path: "/adm", Roles: []string{"admin"}},
-			{Path: "/both", Mounts: []string{"m1", "m2"}}, {Path: "/scoped", Scopes: []string{"read", "admin"}},
-			{Path: "/acme", Account: "acme"}, {Path: "/robots", Kinds: []string{"application"}}, {Path: "/deny", Access: Deny},
+			{Path: "/"},
+			{Path: "/ruled", Words: "second"},
+			{Path: "/adm", Roles: []string{"admin"}},
+			{Path: "/both", Mounts: []string{"m1", "m2"}},
+			{Path: "/scoped", Scopes: []string{"read", "admin"}},
+			{Path: "/acme", Account: "acme"},
+			{Path: "/robots", Kinds: []string{"application"}},
+			{Path: "/deny", Access: Deny},
 		}
 	})
 	d.auth.add("late", "m2", "access")
@@ -54,8 +59,12 @@ func TestWordsOfRefusals(t *testing.T) {
 		path   string
 		header []string
 	}{
-		{"/adm", []string{bearer, "Bearer alice"}}, {"/scoped", []string{bearer, "Bearer alice"}}, {"/robots", []string{bearer, "Bearer robot"}},
-		{"/both", []string{"X-Token", "carol"}}, {"/both", []string{bearer, "Bearer bob"}}, {"/second/x", []string{bearer, "Bearer bob"}},
+		{"/adm", []string{bearer, "Bearer alice"}},
+		{"/scoped", []string{bearer, "Bearer alice"}},
+		{"/robots", []string{bearer, "Bearer robot"}},
+		{"/both", []string{"X-Token", "carol"}},
+		{"/both", []string{bearer, "Bearer bob"}},
+		{"/second/x", []string{bearer, "Bearer bob"}},
 		{"/x?token=1", []string{bearer, "Bearer bob"}},
 	} {
 		if a := d.do(t, "GET", c.path, c.header...); a.status != 200 {

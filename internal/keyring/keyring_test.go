@@ -193,7 +193,7 @@ func TestJWKSVerifies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		parsed, err := gojose.ParseSigned(tok, []gojose.SignatureAlgorithm{gojose.SignatureAlgorithm(alg)})
+		parsed, err := gojose.ParseSignedCompact(tok, []gojose.SignatureAlgorithm{gojose.SignatureAlgorithm(alg)})
 		if err != nil {
 			t.Fatal(err)
 		}
