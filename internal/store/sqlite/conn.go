@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -69,9 +70,15 @@ func dsn(path string) string {
 	return (&url.URL{Scheme: "file", Path: path}).String()
 }
 
+// close frees the statements and the connection. database/sql closes no
+// statement that was prepared on one sql.Conn, and SQLite keeps a connection
+// with open statements alive, its transaction and its locks included.
 func (c *conn) close() error {
+	if err := c.c.PingContext(context.Background()); errors.Is(err, sql.ErrConnDone) {
+		return err // freed by database/sql: its statements must not be touched
+	}
 	for _, st := range c.stmts {
-		_ = st.Close() // closing the connection frees it in any case
+		_ = st.Close() // repeats the error of the last execution
 	}
 	return c.c.Close()
 }
