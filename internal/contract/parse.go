@@ -373,6 +373,10 @@ func fixedStatus(code core.Code) int {
 		return http.StatusUnsupportedMediaType
 	case core.BodyTooLarge:
 		return http.StatusRequestEntityTooLarge
+	case core.UpstreamFailed:
+		return http.StatusBadGateway
+	case core.UpstreamTimeout:
+		return http.StatusGatewayTimeout
 	}
 	return 0
 }

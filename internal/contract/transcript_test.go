@@ -125,3 +125,53 @@ func cookieUUID(s string) string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// exchange is one request of a transcript with its answer.
+type exchange struct {
+	title, method, path, mediaType, body string
+	status                               int
+}
+
+type transcript struct {
+	contract  string
+	exchanges []exchange
+}
+
+// transcripts reads what TestTranscripts proves to be the answers.
+func transcripts(t *testing.T) []transcript {
+	t.Helper()
+	files, err := filepath.Glob("testdata/transcripts/*.txtar")
+	if err != nil || len(files) < 10 {
+		t.Fatalf("transcripts: %v %v", files, err)
+	}
+	var out []transcript
+	for _, file := range files {
+		ar, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr := transcript{contract: strings.TrimSpace(strings.TrimPrefix(string(ar.Comment), "contract:"))}
+		if strings.HasSuffix(tr.contract, ".yaml") {
+			tr.contract = "testdata/contracts/" + tr.contract
+		}
+		for i := 0; i+1 < len(ar.Files); i += 2 {
+			x := exchange{title: ar.Files[i].Name}
+			line, _, _ := strings.Cut(string(ar.Files[i].Data), "\n")
+			x.method, x.path, _ = strings.Cut(line, " ")
+			x.path, _, _ = strings.Cut(x.path, "?")
+			head, body, _ := strings.Cut(string(ar.Files[i+1].Data), "\n\n")
+			x.body = strings.TrimSpace(body)
+			for _, l := range strings.Split(head, "\n") {
+				if v, ok := strings.CutPrefix(l, "Content-Type: "); ok {
+					x.mediaType = v
+				}
+			}
+			if _, err := fmt.Sscanf(head, "%d", &x.status); err != nil {
+				t.Fatal(err)
+			}
+			tr.exchanges = append(tr.exchanges, x)
+		}
+		out = append(out, tr)
+	}
+	return out
+}
