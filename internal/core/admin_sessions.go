@@ -39,7 +39,9 @@ func (s *Service) RevokeSubjectSessions(ctx context.Context, actor Actor, subjec
 func (s *Service) RevokeEverything(ctx context.Context, actor Actor) error {
 	now := s.now()
 	_, err := s.store.AddFact(ctx, &AddFactParams{
-		Fact: Fact{Kind: FactEverything, Reason: "operator", At: now, PurgeAt: s.factPurgeAt(now)},
+		// It stands in no session's row, and lifetimes may have been shortened
+		// since the oldest token was issued and be lengthened again: kept for good.
+		Fact: Fact{Kind: FactEverything, Reason: "operator", At: now, PurgeAt: now + refreshLifetimeBound*1000},
 		Now:  now, Event: actor.event("revoke.everything"),
 	})
 	if err != nil {

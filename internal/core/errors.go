@@ -50,6 +50,12 @@ const (
 	RequestTokenInvalid Code = "request_token_invalid" // unknown, disabled or wrong API key, out of window, replayed
 )
 
+// Children of Unavailable, for the gateway alone.
+const (
+	UpstreamFailed  Code = "upstream_failed"  // the protected API does not answer: 502
+	UpstreamTimeout Code = "upstream_timeout" // … not in time: 504
+)
+
 // Children of Forbidden.
 const (
 	UserTypeForbidden Code = "user_type_forbidden" // e.g. application token for a plain user
@@ -67,7 +73,7 @@ var parents = map[Code]Code{
 	TokenRevoked: TokenInvalid, TokenReused: TokenRevoked, SubjectMismatch: TokenInvalid,
 	RequestTokenInvalid: BadCredentials,
 	UserTypeForbidden:   Forbidden, ScopeInsufficient: Forbidden, NetworkForbidden: Forbidden,
-	TokenLimit: Forbidden,
+	TokenLimit: Forbidden, UpstreamFailed: Unavailable, UpstreamTimeout: Unavailable,
 }
 
 // Roots lists the codes without a parent, in a fixed order.

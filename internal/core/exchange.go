@@ -152,8 +152,13 @@ func (s *Service) openByRequest(ctx context.Context, r *ExchangeRequest, rt *tok
 	if res.Verdict != Exchanged && res.Verdict != ExchangeTwin {
 		return nil, refuse(RequestTokenInvalid, string(res.Verdict))
 	}
-	if res.Verdict == ExchangeTwin && res.Session.Mount != r.Mount.ID {
-		return nil, refuse(RequestTokenInvalid, "twin on another mount")
+	if res.Verdict == ExchangeTwin {
+		if res.Session.Mount != r.Mount.ID {
+			return nil, refuse(RequestTokenInvalid, "twin on another mount")
+		}
+		if id := res.Session.ID; s.revoked.deadSession(id, id.String(), res.Session.Subject, res.Session.Account) {
+			return nil, refuse(RequestTokenInvalid, string(ExchangeEnded))
+		}
 	}
 	g, err := s.issue(r.Mount, res.Session, res.Subject, now, true, "")
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -189,7 +190,7 @@ func (w *world) open() {
 	}
 	w.store = &hooked{Store: w.disk}
 	w.seen = &watcher{}
-	if w.keys, err = keyring.Open(w.ctx, keyring.Config{Rows: w.disk, Meta: w.disk, Master: w.master, Now: w.clock.Load, Observer: w.seen}); err != nil {
+	if w.keys, err = keyring.Open(w.ctx, keyring.Config{Rows: w.disk, Meta: w.disk, Master: w.master, Now: w.clock.Load, Observer: w.seen, Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		w.Fatal(err)
 	}
 	var needs []keyring.Need

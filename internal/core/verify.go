@@ -11,9 +11,11 @@ import (
 
 // hearing refuses while this node does not hear of revocations: a token that
 // might have been revoked is not accepted on a guess.
-// A node that was merely idle asks the store once before it says so.
+// A node that was merely idle asks the store once before it says so. After a
+// clock was set back, "heard in the future" is no proof of having heard lately.
 func (s *Service) hearing(ctx context.Context, now int64) error {
-	if _, heard := s.revoked.state(); now-heard <= s.cfg.MaxStalenessMS {
+	_, heard := s.revoked.state()
+	if ago := now - heard; ago <= s.cfg.MaxStalenessMS && ago >= -s.cfg.MaxStalenessMS {
 		return nil
 	}
 	if err := s.catchUp(ctx); err != nil {
