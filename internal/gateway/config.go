@@ -30,9 +30,7 @@ type Words interface {
 	// there is none, *core.Error when it is there in a way that must be
 	// refused (twice, say).
 	Token(r *http.Request) (string, error)
-	// RenderRefusal gives the answer for err. The error may say its status
-	// through HTTPStatus() int (502 and 504, for which core has no code of
-	// their own); the answer's $status should be that one.
+	// RenderRefusal gives the answer for err, which is a *core.Error.
 	RenderRefusal(r *http.Request, err error) Refusal
 }
 
@@ -112,7 +110,7 @@ type Gateway struct {
 	close   func()
 	streams *streams
 	log     *slog.Logger
-	quiet   minuteLog
+	quiet   struct{ upstream, asker, address minuteLog } // lines a stranger could repeat
 }
 
 // New checks cfg and starts watching streams.

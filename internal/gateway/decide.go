@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -18,6 +20,7 @@ type question struct {
 	host   string // as sent, with port
 	path   string // escaped, without query
 	query  string
+	asked  bool // by a proxy, through forward-auth
 }
 
 // decision lets a request through. Principal is nil on public paths.
@@ -107,7 +110,7 @@ func (g *Gateway) authenticate(q *question, host, path string, r *rule) (*core.P
 	if len(mounts) == 0 {
 		mounts, _ = g.covering(host, path)
 	}
-	req := &core.AuthenticateRequest{Roles: r.Roles, Account: r.Account, Client: clientOf(q.r)}
+	req := &core.AuthenticateRequest{Roles: r.Roles, Account: r.Account, Client: g.clientOf(q)}
 	for _, k := range r.Kinds {
 		switch k { // the kinds of package token, by their text
 		case "access":
@@ -165,13 +168,23 @@ func hasURLToken(query string) bool {
 	return false
 }
 
-func clientOf(r *http.Request) core.Client {
-	info := httpd.Info(r)
-	ua := r.UserAgent()
-	if len(ua) > 200 {
-		ua = ua[:200]
+func (g *Gateway) clientOf(q *question) core.Client {
+	info := httpd.Info(q.r)
+	c := core.Client{Address: info.ClientAddr, UserAgent: q.r.UserAgent(), RequestID: info.ID, ForwardedByUnlisted: info.ForwardedByUnlisted}
+	if len(c.UserAgent) > 200 {
+		c.UserAgent = c.UserAgent[:200]
 	}
-	return core.Client{Address: info.ClientAddr, UserAgent: ua, RequestID: info.ID, ForwardedByUnlisted: info.ForwardedByUnlisted}
+	if q.asked && info.ForwardedByUnlisted {
+		// The peer is a proxy whose word on addresses does not count yet. Its
+		// own address must not stand for its clients': a token limited to the
+		// proxy's network would be good from everywhere.
+		c.Address = netip.Addr{}
+		if g.quiet.address.due(g.cfg.Now()) {
+			g.log.Warn("a forward-auth proxy is not in trusted_proxies, so the addresses of its clients are unknown",
+				"add", fmt.Sprintf("trusted_proxies: [%q]", info.Peer.String()))
+		}
+	}
+	return c
 }
 
 // hostName is a Host header's name: without port and last dot, in lower case.

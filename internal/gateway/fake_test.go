@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -126,6 +125,7 @@ func (f *fakeWords) Token(r *http.Request) (string, error) {
 
 var statusOf = map[core.Code]int{
 	core.BadRequest: 400, core.Unauthorized: 401, core.Forbidden: 403, core.NotFound: 404, core.TooMany: 429, core.Unavailable: 503, core.Internal: 500,
+	core.UpstreamFailed: 502, core.UpstreamTimeout: 504,
 }
 
 func (f *fakeWords) RenderRefusal(_ *http.Request, err error) Refusal {
@@ -135,9 +135,8 @@ func (f *fakeWords) RenderRefusal(_ *http.Request, err error) Refusal {
 		root = root.Parent()
 	}
 	status := statusOf[root]
-	var s interface{ HTTPStatus() int }
-	if errors.As(err, &s) {
-		status = s.HTTPStatus()
+	if own := statusOf[code]; own != 0 {
+		status = own
 	}
 	body, _ := json.Marshal(map[string]any{"words": f.name, "code": code, "status": status})
 	return Refusal{Status: status, Header: http.Header{"Content-Type": {"application/json"}}, Body: body}

@@ -70,11 +70,7 @@ func (g *Gateway) serveForwardAuth(w http.ResponseWriter, r *http.Request) {
 	}
 	decided, refused := g.decide(q)
 	if refused == nil {
-		var p *core.Principal
-		if decided.principal != nil {
-			p = decided.principal
-		}
-		if err := g.names.set(w.Header(), p); err != nil {
+		if err := g.names.set(w.Header(), decided.principal); err != nil {
 			refused = g.refuse(hostName(q.host), "/", nil, err)
 		}
 	}
@@ -139,9 +135,9 @@ func (g *Gateway) ask(r *http.Request, d *dialect, rest string) (*question, *pro
 		}
 	}
 	if d.inPath {
-		return &question{r: r, method: r.Method, host: r.Host, path: rest, query: r.URL.RawQuery}, nil
+		return &question{r: r, method: r.Method, host: r.Host, path: rest, query: r.URL.RawQuery, asked: true}, nil
 	}
-	q := &question{r: r, host: r.Host}
+	q := &question{r: r, host: r.Host, asked: true}
 	var uri string
 	for _, f := range []struct {
 		name string
@@ -192,7 +188,7 @@ func (g *Gateway) checkAsker(r *http.Request) *problem {
 	if peer.IsValid() {
 		who = peer.String()
 	}
-	if g.quiet.due(g.cfg.Now()) {
+	if g.quiet.asker.due(g.cfg.Now()) {
 		g.log.WarnContext(r.Context(), "a peer that is not listed asks the forward-auth endpoint; it is refused",
 			"peer", who, "if_it_is_your_proxy_add", fmt.Sprintf("forward_auth: {proxies: [%q]}", who))
 	}

@@ -1,12 +1,15 @@
 package gateway
 
 import (
+	"log/slog"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/httpd"
 )
 
 func askable(t testing.TB, change func(*Config)) *door {
@@ -185,6 +188,26 @@ func TestForwardAuthPreflightAndFailure(t *testing.T) {
 	a = d.do(t, "GET", RefusalPath, append(dialectAsk("nginx", "GET", "/x"), bearer, "Bearer alice")...)
 	if a.status != 503 || a.header.Get("Retry-After") != "1" {
 		t.Errorf("%+v", a)
+	}
+}
+
+// The address of a proxy that may ask, but is not trusted with addresses, does
+// not stand for its clients'.
+func TestForwardAuthOfAnUntrustedProxy(t *testing.T) {
+	d := askable(t, nil)
+	ask := append(dialectAsk("caddy", "GET", "/x"), bearer, "Bearer bob", "X-Forwarded-For", "192.0.2.1")
+	d.do(t, "GET", AuthPrefix+"caddy", ask...)
+	if got := d.auth.asked[0].Client.Address.String(); got != "192.0.2.1" {
+		t.Errorf("trusted: %s", got)
+	}
+	bare := httptest.NewServer(httpd.Front{NoAccessLog: true, Logger: slog.New(slog.DiscardHandler)}.Wrap(d.g.ForwardAuth()))
+	defer bare.Close()
+	d.via = bare.URL
+	if a := d.do(t, "GET", AuthPrefix+"caddy", ask...); a.status != 200 || d.auth.asked[1].Client.Address.IsValid() {
+		t.Errorf("%d %v", a.status, d.auth.asked[1].Client.Address)
+	}
+	if !strings.Contains(d.log.String(), "trusted_proxies") {
+		t.Errorf("no line to add: %s", d.log)
 	}
 }
 

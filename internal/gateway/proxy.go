@@ -214,7 +214,7 @@ func (g *Gateway) modifyResponse(res *http.Response) error {
 func (g *Gateway) proxyError(w http.ResponseWriter, r *http.Request, err error) {
 	var ended *errEnded
 	cause := context.Cause(r.Context())
-	fail := error(&core.Error{Code: core.Unavailable, Reason: "upstream", Err: err})
+	fail := error(&core.Error{Code: core.UpstreamFailed, Reason: "upstream", Err: err})
 	var timeout net.Error
 	switch {
 	case errors.As(cause, &ended):
@@ -222,11 +222,9 @@ func (g *Gateway) proxyError(w http.ResponseWriter, r *http.Request, err error) 
 	case r.Context().Err() != nil:
 		panic(http.ErrAbortHandler) // the client has left
 	case errors.As(err, &timeout) && timeout.Timeout():
-		fail = &statusError{fail, http.StatusGatewayTimeout}
-	default:
-		fail = &statusError{fail, http.StatusBadGateway}
+		fail = &core.Error{Code: core.UpstreamTimeout, Reason: "upstream", Err: err}
 	}
-	if ended == nil && g.quiet.due(g.cfg.Now()) {
+	if ended == nil && g.quiet.upstream.due(g.cfg.Now()) {
 		g.log.Warn("the upstream does not answer", "upstream", g.cfg.Upstream.Host, "error", err.Error())
 	}
 	g.writeRefusal(w, r, g.refuse(hostName(passedOf(r).question.host), r.URL.Path, nil, fail))

@@ -200,7 +200,7 @@ func TestUpstreamThatFails(t *testing.T) {
 	_ = dead.Close()
 	d := open(t, "http://"+addr, nil)
 	a := d.do(t, "GET", "/x", bearer, "Bearer bob")
-	if a.status != 502 || a.words() != "first unavailable" || a.header.Get("Cache-Control") != "no-store" {
+	if a.status != 502 || a.words() != "first upstream_failed" || a.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%+v", a)
 	}
 	if !strings.Contains(d.log.String(), "the upstream does not answer") || strings.Contains(d.log.String(), "bob") {
@@ -212,7 +212,7 @@ func TestUpstreamThatFails(t *testing.T) {
 	defer slow.Close()
 	defer close(block)
 	d = open(t, slow.URL, func(c *Config) { c.Timeouts.ResponseHeader = 20 * time.Millisecond })
-	if a := d.do(t, "GET", "/second/x", "X-Token", "carol"); a.status != 504 || a.words() != "second unavailable" {
+	if a := d.do(t, "GET", "/second/x", "X-Token", "carol"); a.status != 504 || a.words() != "second upstream_timeout" {
 		t.Errorf("%+v", a)
 	}
 	// Nobody without a token learns how the upstream does.

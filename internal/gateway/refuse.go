@@ -46,26 +46,11 @@ func (g *Gateway) wordsFor(host, path string, r *rule, err error) (w Words, moun
 	return g.cfg.Mounts[0].Words, g.cfg.Mounts[0].ID
 }
 
-// statusError gives an error the status that its code does not have.
-type statusError struct {
-	error
-	status int
-}
-
-// HTTPStatus is what Words may ask for.
-func (e *statusError) HTTPStatus() int { return e.status }
-
-func (e *statusError) Unwrap() error { return e.error }
-
 // render gives the refusal's answer, with what every refusal has.
 func (f *refusal) render(r *http.Request) Refusal {
 	a := f.words.RenderRefusal(r, f.err)
 	if a.Header == nil {
 		a.Header = http.Header{}
-	}
-	var s *statusError
-	if errors.As(f.err, &s) {
-		a.Status = s.status
 	}
 	if a.Status < 400 || a.Status > 599 {
 		a.Status = http.StatusInternalServerError // a refusal must never look like success

@@ -76,7 +76,8 @@ func FuzzOpenSealed(f *testing.F) {
 	f.Add([]byte{}, "")
 	f.Fuzz(func(t *testing.T, sealed []byte, binding string) {
 		plain, err := s.open(binding, sealed)
-		if err == nil && (binding != "b" || !bytes.Equal(sealed, good) || string(plain) != "secret") {
+		// Each fuzzing process seals its own; all seal the same under one name.
+		if err == nil && (binding != "b" || string(plain) != "secret") {
 			t.Fatalf("a value that was never sealed opens as %q", plain)
 		}
 	})
