@@ -140,6 +140,10 @@ func (s *Service) identify(raw string, mounts []*Mount, now int64) (*identified,
 	if i >= 0 {
 		id = &identified{mount: slots[i].mount, kind: slots[i].kind, claims: claims}
 	}
+	if f, ok := s.keys.(interface{ Fault() error }); ok && errors.Is(err, token.ErrSignature) && f.Fault() != nil {
+		// A key that does not open may have made it: a 503, never "invalid token".
+		return nil, &Error{Code: Unavailable, Reason: "a signing key does not open", Err: f.Fault()}
+	}
 	return id, tokenErr(err, id)
 }
 
