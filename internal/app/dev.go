@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/contract"
 	"github.com/sallyport/sallyport/internal/core"
 )
 
@@ -161,13 +162,38 @@ func (a *App) printDev(c *devCredentials) error {
 		fmt.Fprintf(&b, "  API key      NETOSECRET=%s\n", k.Netosecret)
 	}
 	b.WriteString("\nPaste into another terminal (needs curl):\n")
-	base, app, user := a.URL(), c.Users[1], c.Users[0]
-	for _, call := range demoCalls(base, user, app, c.APIKeys[0].Netosecret) {
-		fmt.Fprintf(&b, "\n# %s\n%s\n", call.title, call.text)
+	for _, m := range a.engine.mounts {
+		fmt.Fprintf(&b, "\n## %s\n", m.contract.Contract().Title())
+		for _, ex := range contract.Examples(m.contract, a.URL(), a.demoCall(m, c)) {
+			fmt.Fprintf(&b, "\n# %s\n%s\n", ex.Title, ex.Curl)
+		}
 	}
 	b.WriteString("\nStop with Ctrl-C.\n")
 	_, err := io.WriteString(a.opts.Stdout, b.String())
 	return err
 }
 
-type demoCall struct{ title, text string }
+// demoCall fills the calls of a mount: by the application user where the
+// contract mints application tokens, which only such a user may.
+func (a *App) demoCall(m *mounted, c *devCredentials) contract.Credentials {
+	u := c.Users[0]
+	if m.core.Policy.Application != nil {
+		u = c.Users[1]
+	}
+	out := contract.Credentials{Username: u.Username, Password: u.Password}
+	if len(c.APIKeys) > 0 {
+		out.RequestToken = fmt.Sprintf("$(NETOSECRET=%s %s netosecret request-token)", c.APIKeys[0].Netosecret, self())
+	}
+	if a.demo != nil {
+		out.Protected = "/api/stations"
+	}
+	return out
+}
+
+// self is how to call this very program.
+func self() string {
+	if exe, err := os.Executable(); err == nil {
+		return exe
+	}
+	return "sallyport"
+}
