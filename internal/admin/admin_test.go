@@ -24,7 +24,7 @@ const start = 1_700_000_000_000 // 2023-11-14T22:13:20Z
 
 // fixture is the API over a real core and store, with a clock that stands.
 type fixture struct {
-	t       *testing.T
+	t       testing.TB
 	h       http.Handler
 	client  *admin.Client
 	service *core.Service
@@ -48,7 +48,7 @@ func (x *extras) ExplainRoute(_ context.Context, q admin.RouteQuery) (*admin.Rou
 	return &admin.RouteAnswer{Handler: "gateway", Detail: q.Method + " " + q.Host + q.Path}, nil
 }
 
-func setUp(t *testing.T) *fixture {
+func setUp(t testing.TB) *fixture {
 	t.Helper()
 	f := &fixture{t: t}
 	f.now.Store(start)

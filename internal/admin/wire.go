@@ -118,6 +118,7 @@ type Session struct {
 	LastUsedAt  Time   `json:"last_used_at"`
 	ExpiresAt   Time   `json:"expires_at"`
 	RevokedAt   Time   `json:"revoked_at"`
+	Reason      string `json:"revoked_reason"` // "" while it lives
 	Address     string `json:"address"`
 	UserAgent   string `json:"user_agent"`
 }
@@ -127,7 +128,8 @@ func sessionOf(s *core.Session, account string) Session {
 		ID: s.ID.String(), Account: account, SubjectKind: string(s.SubjectKind), Subject: s.Subject,
 		LoginName: s.LoginName, Mount: s.Mount, Credential: s.Credential, Rotates: s.Rotates,
 		Generation: s.Generation, CreatedAt: Time(s.CreatedAt), LastUsedAt: Time(s.LastUsedAt),
-		ExpiresAt: Time(s.Deadline(nil)), RevokedAt: Time(s.RevokedAt), Address: s.Address, UserAgent: s.UserAgent,
+		ExpiresAt: Time(s.Deadline(nil)), RevokedAt: Time(s.RevokedAt),
+		Reason: s.RevokedReason, Address: s.Address, UserAgent: s.UserAgent,
 	}
 }
 

@@ -80,7 +80,11 @@ func (e *env) explain(in *admin.Inspection) {
 		f.add("Roles", orNone(strings.Join(s.Roles, " ")))
 	}
 	if s := in.Session; s != nil {
-		f.add("Session", fmt.Sprintf("%s of %s, opened %s, ends %s", s.ID, s.LoginName, e.ago(s.CreatedAt), e.ago(s.ExpiresAt)))
+		life := "ends " + e.ago(s.ExpiresAt)
+		if s.RevokedAt != 0 {
+			life = "ended " + e.ago(s.RevokedAt) + " (" + orNone(s.Reason) + ")"
+		}
+		f.add("Session", fmt.Sprintf("%s of %s, opened %s, %s", s.ID, s.LoginName, e.ago(s.CreatedAt), life))
 	}
 	if len(f.rows) > 0 {
 		e.print("\n")

@@ -162,17 +162,22 @@ func (e *env) when(t admin.Time) string {
 	return time.UnixMilli(int64(t)).UTC().Format("2006-01-02 15:04:05 UTC") + " (" + e.ago(t) + ")"
 }
 
+// span is a length of time in the largest unit that leaves at least two of
+// it, rounded.
 func span(d time.Duration) string {
 	const day = 24 * time.Hour
-	switch {
-	case d < 2*time.Minute:
-		return count(int64(d/time.Second), "second")
-	case d < 2*time.Hour:
-		return count(int64(d/time.Minute), "minute")
-	case d < 2*day:
-		return count(int64(d/time.Hour), "hour")
-	case d < 730*day:
-		return count(int64(d/day), "day")
+	for _, u := range []struct {
+		unit, below time.Duration
+		noun        string
+	}{
+		{time.Second, 2 * time.Minute, "second"},
+		{time.Minute, 2 * time.Hour, "minute"},
+		{time.Hour, 2 * day, "hour"},
+		{day, 730 * day, "day"},
+	} {
+		if d < u.below {
+			return count(int64(d.Round(u.unit)/u.unit), u.noun)
+		}
 	}
 	return count(int64(d/(365*day)), "year")
 }

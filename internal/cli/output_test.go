@@ -133,14 +133,14 @@ func commandNode(t *testing.T, parser *kong.Kong, name string) *kong.Node {
 
 // watcher ends a context when a text has been written.
 type watcher struct {
-	bytes.Buffer
+	buf  bytes.Buffer
 	text string
 	stop func()
 }
 
 func (w *watcher) Write(p []byte) (int, error) {
-	n, err := w.Buffer.Write(p)
-	if strings.Contains(w.String(), w.text) {
+	n, err := w.buf.Write(p)
+	if strings.Contains(w.buf.String(), w.text) {
 		w.stop()
 	}
 	return n, err
@@ -169,10 +169,10 @@ func TestAuditFollow(t *testing.T) {
 	add("first")
 	following, stop := context.WithCancel(ctx)
 	out := &watcher{text: "username=second", stop: stop}
-	seen := &watcher{Buffer: bytes.Buffer{}, text: "username=first", stop: func() { go add("second") }}
+	seen := &watcher{text: "username=first", stop: func() { go add("second") }}
 	code := Main(following, []string{"audit", "tail", "-f", "--kind", "user.create", "--data", dir}, strings.NewReader(""), io.MultiWriter(&once{w: seen}, out), io.Discard, nil)
-	if code != 0 || strings.Count(out.String(), "username=first") != 1 || strings.Count(out.String(), "username=second") != 1 {
-		t.Errorf("exit code %d, printed:\n%s", code, out.String())
+	if code != 0 || strings.Count(out.buf.String(), "username=first") != 1 || strings.Count(out.buf.String(), "username=second") != 1 {
+		t.Errorf("exit code %d, printed:\n%s", code, out.buf.String())
 	}
 	stopServing()
 	if code := <-served; code != 0 {
@@ -203,4 +203,20 @@ func TestPanicIsLoud(t *testing.T) {
 	}()
 	rt := runtime{serve: func(context.Context, *env, *config.Config) error { panic(errors.New("defect")) }}
 	run(context.Background(), newEnv(strings.NewReader(""), io.Discard, io.Discard, nil, rt), []string{"serve"})
+}
+
+// TestInterrupted: a read that waits for stdin ends with its context.
+func TestInterrupted(t *testing.T) {
+	r, w := io.Pipe()
+	defer func() { _ = w.Close() }()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, args := range [][]string{
+		{"netosecret", "decode"}, {"token", "inspect"}, {"netosecret", "encode"},
+	} {
+		var errOut bytes.Buffer
+		if code := Main(ctx, args, r, io.Discard, &errOut, nil); code != 1 || errOut.String() != "sallyport: interrupted. Nothing was changed.\n" {
+			t.Errorf("%v: exit code %d, %q", args, code, errOut.String())
+		}
+	}
 }

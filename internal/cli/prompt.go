@@ -63,7 +63,11 @@ func (e *env) password(f *passwordFlags, whose string) (string, error) {
 }
 
 func (e *env) firstLine() (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(e.in, maxSecretInput)).ReadString('\n')
+	in := bufio.NewReader(io.LimitReader(e.in, maxSecretInput))
+	line, err := await(e.ctx, func() (string, error) { return in.ReadString('\n') })
+	if errors.Is(err, errInterrupted) {
+		return "", err
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("reading the password from stdin: %w", err)
 	}
@@ -83,25 +87,38 @@ func (e *env) ask(tty *os.File, prompt string) (string, error) {
 		return "", fmt.Errorf("asking for a password: %w", err)
 	}
 	_, _ = io.WriteString(e.err, prompt) // without stderr there is no prompt, and still an answer
+	text, err := await(e.ctx, func() ([]byte, error) { return term.ReadPassword(fd) })
+	_, _ = io.WriteString(e.err, "\n") // the typed line break was not shown
+	if errors.Is(err, errInterrupted) {
+		return "", errors.Join(err, term.Restore(fd, state))
+	}
+	if err != nil {
+		return "", fmt.Errorf("asking for a password: %w", err)
+	}
+	return string(text), nil
+}
+
+var errInterrupted = errors.New("interrupted. Nothing was changed")
+
+// await runs a read that cannot be cancelled and stops waiting for it when
+// ctx ends. The signal that ends ctx is caught, so without this a prompt would
+// ignore Ctrl-C.
+func await[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type answer struct {
-		text []byte
-		err  error
+		v   T
+		err error
 	}
 	got := make(chan answer, 1)
 	go func() {
-		text, err := term.ReadPassword(fd)
-		got <- answer{text, err}
+		v, err := read()
+		got <- answer{v, err}
 	}()
 	select {
 	case a := <-got:
-		_, _ = io.WriteString(e.err, "\n") // the typed line break was not shown
-		if a.err != nil {
-			return "", fmt.Errorf("asking for a password: %w", a.err)
-		}
-		return string(a.text), nil
-	case <-e.ctx.Done():
-		_, _ = io.WriteString(e.err, "\n")
-		return "", errors.Join(context.Cause(e.ctx), term.Restore(fd, state))
+		return a.v, a.err
+	case <-ctx.Done():
+		var none T
+		return none, errInterrupted
 	}
 }
 
@@ -121,7 +138,12 @@ func (e *env) confirm(f confirmFlag, what string) error {
 		return usagef("%s cannot be undone, and stdin is not a terminal to ask. Give --yes", plain(what))
 	}
 	_, _ = fmt.Fprintf(e.err, "%s%s cannot be undone. Go on? [y/N] ", strings.ToUpper(what[:1]), plain(what[1:])) // see ask
-	line, err := bufio.NewReader(tty).ReadString('\n')
+	in := bufio.NewReader(tty)
+	line, err := await(e.ctx, func() (string, error) { return in.ReadString('\n') })
+	if errors.Is(err, errInterrupted) {
+		_, _ = io.WriteString(e.err, "\n") // see ask
+		return err
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("asking: %w", err)
 	}
@@ -145,7 +167,10 @@ func (e *env) readInput(path, what string) (string, error) {
 	} else if _, ok := e.terminal(); ok {
 		e.note("Reading %s from stdin; end with Ctrl-D.", what)
 	}
-	b, err := io.ReadAll(io.LimitReader(r, maxSecretInput+1))
+	b, err := await(e.ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(r, maxSecretInput+1)) })
+	if errors.Is(err, errInterrupted) {
+		return "", err
+	}
 	if err != nil {
 		return "", fmt.Errorf("reading %s: %w", what, err)
 	}
