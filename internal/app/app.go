@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -144,7 +145,9 @@ func anyPortZero(list []string) bool {
 // engine is there.
 func (a *App) newServer() (*httpd.Server, error) {
 	cfg := a.cfg
-	proxies, err := httpd.NewProxies(cfg.TrustedProxies, cfg.TrustedHeader)
+	// A proxy that may ask the forward-auth endpoints tells them the client's
+	// address in the same headers; listing it once is enough.
+	proxies, err := httpd.NewProxies(slices.Concat(cfg.TrustedProxies, cfg.ForwardAuth.Proxies), cfg.TrustedHeader)
 	if err != nil {
 		return nil, err
 	}

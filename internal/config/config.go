@@ -121,7 +121,7 @@ type Rule struct {
 	Methods []string
 	// Access is "public", "token" or "deny".
 	Access string
-	// Roles and Scopes are all needed; Kinds are the token kinds that count
+	// Any one of Roles is needed, and all of Scopes; Kinds are the token kinds that count
 	// ("access", "application"), empty for both.
 	Roles, Scopes, Kinds []string
 	// Words names the contract that words a refusal.

@@ -14,7 +14,7 @@ var ruleDocs = []memberDoc{
 	{"prefix", "", "The path and everything below it, ending at a segment: /api covers /api/x and not /apix. Needed."},
 	{"methods", "all", "The methods that the rule is for."},
 	{"access", "token", "public lets everybody in, token wants a good token, deny refuses all."},
-	{"roles", "none", "Roles that the subject must have, all of them."},
+	{"roles", "none", "Roles of which the subject must have one."},
 	{"scopes", "none", "Scopes that the token must have, all of them."},
 	{"kinds", "access, application", "The kinds of token that count."},
 	{"words", "", "The contract in whose words this rule refuses."},
