@@ -58,6 +58,13 @@ func Parse(token string) (*Parsed, error) { return ParseFor(token, nil) }
 // ParseFor is Parse for a caller that has the keys at hand: a header segment that one of them made, or that came in a
 // token which it has verified, is known already and not read again. It changes the cost and never the outcome.
 func ParseFor(token string, keys iter.Seq[*Key]) (*Parsed, error) {
+	if len(token) > MaxTokenSize {
+		return nil, errSize
+	}
+	return parseFor(token, keys)
+}
+
+func parseFor(token string, keys iter.Seq[*Key]) (*Parsed, error) {
 	header, payload, signature, err := split(token)
 	if err != nil {
 		return nil, err
@@ -89,9 +96,6 @@ func ParseFor(token string, keys iter.Seq[*Key]) (*Parsed, error) {
 // split finds the three segments. It looks for dots one by one and keeps nothing, so a megabyte of dots costs a length
 // check and a token of 8 KiB of dots three short searches (CVE-2025-30204 was a split into all of them).
 func split(token string) (header, payload, signature string, err error) {
-	if len(token) > MaxTokenSize {
-		return "", "", "", errSize
-	}
 	header, rest, ok := strings.Cut(token, ".")
 	payload, signature, ok2 := strings.Cut(rest, ".")
 	if !ok || !ok2 {

@@ -106,13 +106,17 @@ func (k *Key) headerText(h Header) ([]byte, error) {
 // Sign makes a token of the payload. It refuses a token that Parse would refuse for its size. Keys without private
 // part give ErrKey. HS256, EdDSA and RS256 give the same token for the same input, ES256 does not.
 func (k *Key) Sign(h Header, payload []byte) (string, error) {
+	return k.signUpTo(h, payload, MaxTokenSize)
+}
+
+func (k *Key) signUpTo(h Header, payload []byte, limit int) (string, error) {
 	header, err := k.headerSegment(h)
 	if err != nil {
 		return "", err
 	}
 	size := len(header) + rawURL.EncodedLen(len(payload)) + 1 + rawURL.EncodedLen(k.signatureSize())
-	if size > MaxTokenSize {
-		return "", fmt.Errorf("sign: token of %d bytes, the most is %d: give the payload fewer or shorter claims", size, MaxTokenSize)
+	if size > limit {
+		return "", fmt.Errorf("sign: token of %d bytes, the most is %d: give the payload fewer or shorter claims", size, limit)
 	}
 	if len(payload) == 0 {
 		return "", fmt.Errorf("sign: %w: empty payload", ErrMalformed)
