@@ -121,7 +121,7 @@ func (x *exampleWriter) value(in *inputDef, r *boundRoute) shell {
 		return shell{text: orElse(x.cred.Password, "PASSWORD")}
 	case "request_token":
 		if strings.HasPrefix(x.cred.RequestToken, "$(") || x.cred.RequestToken == "" {
-			return shell{text: orElse(x.cred.RequestToken, `$(sallyport netosecret request-token "$NETOSECRET")`), run: true}
+			return shell{text: orElse(x.cred.RequestToken, `$(sallyport netosecret request-token)`), run: true}
 		}
 		return shell{text: x.cred.RequestToken}
 	case "refresh_token", "access_token", "subject":
