@@ -66,6 +66,13 @@ func openEngine(ctx context.Context, cfg *config.Config, o Options, issuer strin
 	if err := e.checkDev(ctx, cfg.Dev); err != nil {
 		return nil, err
 	}
+	if !create && cfg.Issuer == "" {
+		// Made from the listen address, which a command without a server cannot
+		// know: a NETOSECRET with a wrong URL in it would be handed out.
+		if issuer, err = e.lastIssuer(ctx, issuer); err != nil {
+			return nil, err
+		}
+	}
 	if err := e.openService(ctx, cfg, o, issuer); err != nil {
 		return nil, err
 	}
@@ -112,6 +119,18 @@ func (e *engine) checkDev(ctx context.Context, dev bool) error {
 		return fmt.Errorf("%s holds a real store; `serve --dev` puts demo users with printed passwords into its store, so give it another --data", e.dir)
 	}
 	return nil
+}
+
+// lastIssuer is the issuer of the last start, else fallback.
+func (e *engine) lastIssuer(ctx context.Context, fallback string) (string, error) {
+	all, err := e.store.Issuers(ctx)
+	if err != nil {
+		return "", fmt.Errorf("reading the issuers: %w", err)
+	}
+	if len(all) == 0 {
+		return fallback, nil
+	}
+	return all[len(all)-1], nil
 }
 
 func (e *engine) openService(ctx context.Context, cfg *config.Config, o Options, issuer string) (err error) {
