@@ -1,12 +1,11 @@
 package cli
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"time"
 
-	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/contract"
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/token"
@@ -14,8 +13,11 @@ import (
 
 type contractCmd struct {
 	List  contractListCmd  `cmd:"" help:"List the contracts that come with Sallyport."`
-	Show  contractShowCmd  `cmd:"" help:"Show routes and token lifetimes of a contract, or its file."`
+	Show  contractShowCmd  `cmd:"" help:"Explain a contract: routes, tokens, words; or print its file."`
 	Check contractCheckCmd `cmd:"" help:"Say what is wrong in contract files, with line and column."`
+
+	OpenAPI  contractOpenAPICmd  `cmd:"" name:"openapi" help:"Print the OpenAPI 3.1 document of contracts."`
+	Examples contractExamplesCmd `cmd:"" help:"Print curl calls of everything a contract serves."`
 }
 
 type contractListCmd struct{}
@@ -113,25 +115,7 @@ func (c *contractShowCmd) Run(e *env) error {
 	if e.json {
 		return e.printJSON(page)
 	}
-	e.printf("%s: %s (%s)\n\n", page.Name, plain(page.Title), plain(page.File))
-	routes := &table{head: []string{"METHOD", "PATH", "GRANT"}}
-	for _, r := range page.Routes {
-		routes.add(r.Method, r.Path, r.Grant)
-	}
-	routes.write(e, "It has no routes.")
-	e.print("\n")
-	tokens := &table{head: []string{"TOKEN", "ALGORITHM", "LIFETIME", "NOTE"}}
-	for _, k := range page.Tokens {
-		life, note := "never expires", ""
-		if k.LifetimeSeconds > 0 {
-			life = span(time.Duration(k.LifetimeSeconds) * time.Second)
-		}
-		if k.Rotates {
-			note = "replaced at each refresh"
-		}
-		tokens.add(k.Kind, k.Algorithm, life, note)
-	}
-	tokens.write(e, "It issues no tokens.")
+	e.print(plainLines(ct.Show()))
 	return nil
 }
 
@@ -204,22 +188,66 @@ func (m *fileMistake) line() string {
 	return fmt.Sprintf("%s:%d:%d: %s\n", plain(m.File), m.Line, m.Column, plain(m.Message))
 }
 
-// checkContracts compiles the contract files that a configuration names, as
-// serve would.
-func checkContracts(cfg *config.Config) error {
-	files := append([]string{}, cfg.Contracts.Files...)
-	if cfg.Contracts.Dir != "" {
-		more, err := filepath.Glob(filepath.Join(cfg.Contracts.Dir, "*.yaml"))
+type contractOpenAPICmd struct {
+	Contracts []string `arg:"" help:"Names of contracts, or files."`
+	URL       string   `name:"url" placeholder:"URL" help:"Base URL to put in as the server."`
+}
+
+func (c *contractOpenAPICmd) Run(e *env) error {
+	info := contract.Info{Version: Version}
+	if c.URL != "" {
+		info.Servers = []string{c.URL}
+	}
+	var mounts []*contract.Mounted
+	for _, name := range c.Contracts {
+		ref := contractRef{Contract: name}
+		_, m, err := ref.load()
 		if err != nil {
-			return fmt.Errorf("contracts.dir: %w", err)
+			return err
 		}
-		files = append(files, more...)
+		mounts = append(mounts, m)
 	}
-	var errs []error
-	for _, f := range files {
-		if _, err := contract.Load(f, contract.Options{}); err != nil {
-			errs = append(errs, err)
+	doc, err := contract.OpenAPI(info, mounts...)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, doc, "", "  "); err != nil {
+		return err
+	}
+	e.print(b.String() + "\n")
+	return nil
+}
+
+type contractExamplesCmd struct {
+	contractRef
+	URL      string `name:"url" default:"http://127.0.0.1:8080" placeholder:"URL" help:"Base URL of the server. (http://127.0.0.1:8080)"`
+	Username string `default:"alice" placeholder:"NAME" help:"User name to put in. (alice)"`
+	Path     string `default:"/api/stations" placeholder:"PATH" help:"A protected path to call. (/api/stations)"`
+}
+
+// examplePassword stands where the reader puts the real one.
+const examplePassword = "YOUR-PASSWORD"
+
+func (c *contractExamplesCmd) Run(e *env) error {
+	_, m, err := c.load()
+	if err != nil {
+		return err
+	}
+	calls := contract.Examples(m, c.URL, contract.Credentials{Username: c.Username, Password: examplePassword,
+		RequestToken: "$(sallyport netosecret request-token)", Protected: c.Path})
+	if e.json {
+		out := []map[string]string{}
+		for _, x := range calls {
+			out = append(out, map[string]string{"title": x.Title, "curl": x.Curl})
 		}
+		return e.printJSON(out)
 	}
-	return errors.Join(errs...)
+	for i, x := range calls {
+		if i > 0 {
+			e.print("\n")
+		}
+		e.printf("# %s\n%s\n", plain(x.Title), plainLines(x.Curl))
+	}
+	return nil
 }

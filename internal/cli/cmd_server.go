@@ -44,7 +44,7 @@ func (c *configCheckCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := checkContracts(cfg); err != nil {
+	if err := e.rt.checkContracts(cfg); err != nil {
 		return err
 	}
 	if e.json {

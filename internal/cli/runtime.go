@@ -23,9 +23,13 @@ type runtime struct {
 	// inUse says whether offline failed because another process holds the
 	// directory.
 	inUse func(error) bool
+	// checkContracts compiles the contracts that a configuration mounts.
+	checkContracts func(cfg *config.Config) error
 }
 
-func appRuntime() runtime { return runtime{serve: serve, offline: offline, inUse: app.InUse} }
+func appRuntime() runtime {
+	return runtime{serve: serve, offline: offline, inUse: app.InUse, checkContracts: app.CheckContracts}
+}
 
 func serve(ctx context.Context, e *env, cfg *config.Config) error {
 	opts := app.Options{Version: Version, Stdout: e.out, Stderr: e.err}
