@@ -110,7 +110,7 @@ func (s *Service) mintingSession(ctx context.Context, r *MintRequest, now int64)
 	if v := JudgeRefresh(sess, subj, p); !v.Granted() {
 		return nil, nil, refreshRefusal(v, r.Mount)
 	}
-	if s.revoked.deadSession(sid, id.claims.SessionID, sess.Subject, sess.Account) {
+	if !r.Mount.serves(subj.AccountShortname) || s.revoked.deadSession(sid, id.claims.SessionID, sess.Subject, sess.Account) {
 		return nil, nil, refreshRefusal(RefreshRevoked, r.Mount)
 	}
 	return sess, subj, nil

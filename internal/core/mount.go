@@ -15,6 +15,10 @@ type Mount struct {
 	Policy   Policy
 }
 
+// serves reports whether subjects of an account may use the mount: also those
+// whose tokens it issued while it was configured for another one.
+func (m *Mount) serves(account string) bool { return m.Account == AnyAccount || m.Account == account }
+
 // Policy is what a contract says about its tokens.
 type Policy struct {
 	Rotation Rotation

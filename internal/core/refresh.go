@@ -86,7 +86,7 @@ func (s *Service) step(ctx context.Context, r *RefreshRequest, c *token.Claims, 
 		return nil, refreshRefusal(res.Verdict, r.Mount)
 	}
 	// Once more, for a fact that came meanwhile.
-	if s.revoked.deadSession(sid, c.SessionID, res.Session.Subject, res.Session.Account) {
+	if !r.Mount.serves(res.Subject.AccountShortname) || s.revoked.deadSession(sid, c.SessionID, res.Session.Subject, res.Session.Account) {
 		return nil, &Error{Code: TokenRevoked, Reason: "fact", Principal: &Principal{Mount: r.Mount.ID, Kind: token.Refresh}}
 	}
 	return res, nil

@@ -54,12 +54,14 @@ type Users interface {
 	UserByLogin(ctx context.Context, account, canonical string) (*UserRecord, error)
 	// ListUsers returns live users ordered by (account, canonical user name).
 	ListUsers(ctx context.Context, q UserQuery) ([]*UserRecord, error)
-	// ChangeUser applies p.Patch and p.Effects in one step. ErrNoRow for an
+	// ChangeUser applies p.Patch and p.Effects in one step. API keys that the
+	// user created count only while the user is active; their sessions end when
+	// p.Patch disables the user. ErrNoRow for an
 	// unknown or deleted user, ErrStale when p.IfVersion is set and another,
 	// ErrExists when a new login name is taken.
 	ChangeUser(ctx context.Context, p *ChangeUserParams) (*User, error)
 	// DeleteUser leaves a tombstone, drops hash and attributes, ends all
-	// sessions, application tokens, adds a fact on the user and reserves its
+	// sessions, application tokens and API keys the user created, adds a fact on the user and reserves its
 	// login names until p.NamesReservedUntil (for ever when the user ever had
 	// an application token). ErrNoRow.
 	DeleteUser(ctx context.Context, p *DeleteUserParams) error

@@ -77,6 +77,8 @@ func (s *Service) sessionPrincipal(ctx context.Context, id *identified, now int6
 		return nil, revoked(id, "session revoked")
 	case subj == nil || !subj.Live():
 		return nil, revoked(id, "subject not active")
+	case !id.mount.serves(subj.AccountShortname):
+		return nil, revoked(id, "subject of another account")
 	case s.revoked.deadToken(id.claims.ID) || s.revoked.deadSession(sid, id.claims.SessionID, sess.Subject, sess.Account):
 		return nil, revoked(id, "fact")
 	}
@@ -111,6 +113,8 @@ func (s *Service) applicationPrincipal(ctx context.Context, id *identified, raw 
 		return nil, revoked(id, "token suspended")
 	case subj == nil || !subj.Live() || subj.Type != TypeApplication:
 		return nil, revoked(id, "subject not active")
+	case !id.mount.serves(subj.AccountShortname):
+		return nil, revoked(id, "subject of another account")
 	}
 	// The row says it all. A fact on the token is there to empty caches; one
 	// of a suspension stays behind when the token is resumed.

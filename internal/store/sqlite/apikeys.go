@@ -192,3 +192,24 @@ func (t *tx) deleteKeysOfOwner(owner string, end ending) error {
 	}
 	return nil
 }
+
+// endKeySessionsOfOwner ends the sessions of the API keys that a user created,
+// with a fact on each key; the keys remain, for when the user is back.
+func (t *tx) endKeySessionsOfOwner(owner string, end ending) error {
+	var ids []string
+	err := t.each(func(row scanner) error {
+		var id string
+		err := row.Scan(&id)
+		ids = append(ids, id)
+		return err
+	}, `SELECT id FROM api_keys WHERE owner = ? AND owner <> '' AND state <> 'deleted'`, owner)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := t.endSubject(core.FactAPIKey, id, "", end); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -110,7 +110,7 @@ var (
 		` FROM users u JOIN accounts a ON a.id = u.account WHERE u.id = `
 	keySubject = `SELECT ` + pack(
 		[]string{"a.version", "k.version", "0"},
-		[]string{"a.id", "a.shortname", "a.state", "k.state", "'application'", "k.app_name", "''", "k.roles", "'{}'"}) +
+		[]string{"a.id", "a.shortname", "a.state", "CASE WHEN k.state <> 'active' OR " + ownerLive("k") + " THEN k.state ELSE 'disabled' END", "'application'", "k.app_name", "''", "k.roles", "'{}'"}) +
 		` FROM api_keys k JOIN accounts a ON a.id = k.account WHERE k.id = `
 	// subjectOfSession is NULL when the subject's row is missing.
 	subjectOfSession = `CASE sessions.subject_kind WHEN 'user' THEN (` + userSubject + `sessions.subject) ELSE (` + keySubject + `sessions.subject) END`

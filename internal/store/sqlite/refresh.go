@@ -23,7 +23,7 @@ WHERE key = ?6 AND epoch = ?7 AND mount = ?8 AND generation = ?9 AND revoked_at 
 		WHEN 'user' THEN EXISTS (SELECT 1 FROM users u JOIN accounts a ON a.id = u.account
 			WHERE u.id = sessions.subject AND u.state = 'active' AND a.state = 'active')
 		ELSE EXISTS (SELECT 1 FROM api_keys k JOIN accounts a ON a.id = k.account
-			WHERE k.id = sessions.subject AND k.state = 'active' AND a.state = 'active') END
+			WHERE k.id = sessions.subject AND k.state = 'active' AND a.state = 'active' AND ` + ownerLive("k") + `) END
 RETURNING ` + sessionRow + `, ` + subjectOfSession
 
 // RefreshSession implements core.Sessions. Where the policy does not rotate,

@@ -17,12 +17,18 @@ const liveSession = `revoked_at = 0 AND ?1 < refresh_expires AND (absolute_ms <=
 // a core.Gate; its parameters are ?1 subject, ?2 version, ?3 account, ?4
 // account version.
 func gateHolds(kind core.SubjectKind) string {
-	table := "users"
+	table, more := "users", ""
 	if kind == core.SubjectAPIKey {
-		table = "api_keys"
+		table, more = "api_keys", " AND "+ownerLive("g")
 	}
 	return `EXISTS (SELECT 1 FROM ` + table + ` g JOIN accounts a ON a.id = g.account
-		WHERE g.id = ?1 AND g.state = 'active' AND g.version = ?2 AND a.id = ?3 AND a.state = 'active' AND a.version = ?4)`
+		WHERE g.id = ?1 AND g.state = 'active' AND g.version = ?2 AND a.id = ?3 AND a.state = 'active' AND a.version = ?4` + more + `)`
+}
+
+// ownerLive is true for an API key of an operator, or of a user who is active:
+// a disabled user's credentials do not count.
+func ownerLive(key string) string {
+	return `(` + key + `.owner = '' OR EXISTS (SELECT 1 FROM users o WHERE o.id = ` + key + `.owner AND o.state = 'active'))`
 }
 
 var insertSession = map[core.SubjectKind]string{

@@ -182,6 +182,11 @@ func (t *tx) userEffects(p *core.ChangeUserParams) error {
 			return err
 		}
 	}
+	if p.Patch.State != nil && *p.Patch.State != core.Active {
+		if err := t.endKeySessionsOfOwner(p.ID, end); err != nil {
+			return err
+		}
+	}
 	if p.Effects.RevokeApplicationToken {
 		if err := t.revokeTokensOfUser(p.ID, end); err != nil {
 			return err
@@ -218,6 +223,9 @@ func (s *Store) DeleteUser(ctx context.Context, p *core.DeleteUserParams) error 
 			return err
 		}
 		if err := t.revokeTokensOfUser(u.ID, end); err != nil {
+			return err
+		}
+		if err := t.deleteKeysOfOwner(u.ID, end); err != nil {
 			return err
 		}
 		t.audit(p.Now, p.Event)
