@@ -50,6 +50,9 @@ type ReserveParams struct {
 // store does in one statement.
 type BudgetLimit = limit.Policy
 
+// AttemptState is what a store keeps of one budget.
+type AttemptState = limit.State
+
 // Outcome is how a reserved attempt ended.
 type Outcome = limit.Outcome
 

@@ -121,13 +121,19 @@ func (s *Store) ApplicationTokenByHash(ctx context.Context, hash [32]byte) (a *c
 
 // ListApplicationTokens implements core.ApplicationTokens.
 func (s *Store) ListApplicationTokens(ctx context.Context, q core.ApplicationTokenQuery) (all []*core.ApplicationToken, err error) {
+	f := filter{where: []string{"revoked_at = 0"}}
+	f.text("account", q.Account)
+	f.text("user", q.User)
+	if q.Before != 0 {
+		f.and("created_at < ?", q.Before)
+	}
+	query := `SELECT ` + appTokenColumns + ` FROM app_tokens WHERE ` + f.String() + ` ORDER BY created_at DESC, id LIMIT ?`
 	err = s.view(ctx, func(c *conn) error {
 		return c.each(func(row scanner) error {
 			a, err := scanAppToken(row)
 			all = append(all, a)
 			return err
-		}, `SELECT `+appTokenColumns+` FROM app_tokens WHERE revoked_at = 0 AND (?1 = '' OR account = ?1) AND (?2 = '' OR user = ?2)
-			AND (?3 = 0 OR created_at < ?3) ORDER BY created_at DESC, id LIMIT ?4`, q.Account, q.User, q.Before, limitOf(q.Limit))
+		}, query, append(f.args, limitOf(q.Limit))...)
 	})
 	if err != nil {
 		return nil, err

@@ -86,26 +86,24 @@ func (s *Store) AppendAudit(ctx context.Context, now int64, events []core.Event)
 // ListAudit implements core.Audit. Without a node it lists the chains one
 // after the other.
 func (s *Store) ListAudit(ctx context.Context, q core.AuditQuery) ([]core.AuditRecord, error) {
-	where, args := []string{"sequence > ?"}, []any{q.After}
-	for _, f := range []struct{ column, value string }{{"node", q.Node}, {"kind", q.Kind}, {"subject", q.Subject}} {
-		if f.value != "" {
-			where, args = append(where, f.column+" = ?"), append(args, f.value)
-		}
-	}
+	var f filter
+	f.and("sequence > ?", q.After)
+	f.text("node", q.Node)
+	f.text("kind", q.Kind)
+	f.text("subject", q.Subject)
 	order := "ASC"
 	if q.Newest {
 		order = "DESC"
 	}
 	query := fmt.Sprintf(`SELECT node, sequence, at, kind, actor, account, subject, session, mount, address, request_id, detail, prev_hash, hash
-		FROM audit WHERE %s ORDER BY node %s, sequence %s LIMIT ?`, strings.Join(where, " AND "), order, order)
-	args = append(args, limitOf(q.Limit))
+		FROM audit WHERE %s ORDER BY node %s, sequence %s LIMIT ?`, f.String(), order, order)
 	var records []core.AuditRecord
 	err := s.view(ctx, func(c *conn) error {
 		return c.each(func(row scanner) error {
 			r, err := scanAudit(row)
 			records = append(records, r)
 			return err
-		}, query, args...)
+		}, query, append(f.args, limitOf(q.Limit))...)
 	})
 	if err != nil {
 		return nil, err

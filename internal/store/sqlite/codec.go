@@ -3,6 +3,7 @@ package sqlite
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // encodeList gives a list as JSON text; nil and empty are the same.
@@ -49,6 +50,26 @@ func (f fixed) Scan(src any) error {
 	copy(f, b)
 	return nil
 }
+
+// filter collects the conditions of a listing, so that each one asked for can
+// use its index; "any" spelled as OR would walk the whole table.
+type filter struct {
+	where []string
+	args  []any
+}
+
+func (f *filter) and(condition string, arg any) {
+	f.where, f.args = append(f.where, condition), append(f.args, arg)
+}
+
+// text adds column = value unless the value is empty.
+func (f *filter) text(column, value string) {
+	if value != "" {
+		f.and(column+" = ?", value)
+	}
+}
+
+func (f *filter) String() string { return strings.Join(f.where, " AND ") }
 
 // limitOf applies the page size of queries: 100 unless told, 1000 at most.
 func limitOf(n int) int {

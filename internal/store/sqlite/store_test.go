@@ -18,10 +18,17 @@ func user(name string) *core.CreateUserParams {
 	}}
 }
 
+func closing(tb testing.TB, s *Store) {
+	tb.Helper()
+	if err := s.Close(); err != nil {
+		tb.Errorf("closing: %v", err)
+	}
+}
+
 func TestOpenCreatesPrivately(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a?b#c d%20", "data")
 	s := openAt(t, dir)
-	defer s.Close()
+	defer closing(t, s)
 	if !s.Created() {
 		t.Error("a new store says it was there before")
 	}
@@ -41,7 +48,7 @@ func TestOpenCreatesPrivately(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := openAt(t, dir)
-	defer again.Close()
+	defer closing(t, again)
 	if again.Created() {
 		t.Error("an existing store says it is new")
 	}
@@ -66,7 +73,7 @@ func TestOpenRefuses(t *testing.T) {
 func TestSecondProcessIsTurnedAway(t *testing.T) {
 	dir := t.TempDir()
 	s := openAt(t, dir)
-	defer s.Close()
+	defer closing(t, s)
 	// flock is held by the open file, so a second Open meets it in one process too.
 	_, err := Open(t.Context(), Config{Dir: dir, Create: true, Now: testClock})
 	var used *InUseError
@@ -76,13 +83,13 @@ func TestSecondProcessIsTurnedAway(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	openAt(t, dir).Close()
+	closing(t, openAt(t, dir))
 }
 
 // TestPragmas: every connection is as promised, and one that is not is refused.
 func TestPragmas(t *testing.T) {
 	s := openAt(t, t.TempDir())
-	defer s.Close()
+	defer closing(t, s)
 	check := func(c *conn, pragmas []pragma) error {
 		for _, p := range pragmas {
 			var got string
@@ -127,12 +134,12 @@ func TestNewerSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
+	closing(t, s)
 	s = openAt(t, dir) // usable since schema 1, says the store
 	if err := s.MetaSet(t.Context(), &core.MetaSetParams{Name: "schema_usable_since", Value: "9000", Now: testNow}); err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
+	closing(t, s)
 	_, err = Open(t.Context(), Config{Dir: dir, Now: testClock})
 	if err == nil || !strings.Contains(err.Error(), "9000") || !strings.Contains(err.Error(), "9999") {
 		t.Fatalf("a store that needs a newer binary: %v", err)
@@ -143,7 +150,7 @@ func TestNewerSchema(t *testing.T) {
 // acknowledged, goes on reading, and works again once there is room.
 func TestDiskFull(t *testing.T) {
 	s := openAt(t, t.TempDir())
-	defer s.Close()
+	defer closing(t, s)
 	ctx := t.Context()
 	kept := user("kept")
 	if _, err := s.CreateUser(ctx, kept); err != nil {
@@ -195,7 +202,7 @@ func limitPages(t *testing.T, s *Store, n int) {
 // store goes on.
 func TestPanicAndDoubt(t *testing.T) {
 	s := openAt(t, t.TempDir())
-	defer s.Close()
+	defer closing(t, s)
 	ctx := t.Context()
 	err := s.single(ctx, func(tx *tx) error {
 		if _, err := tx.exec(`DELETE FROM meta`); err != nil {
@@ -233,7 +240,7 @@ func TestPanicAndDoubt(t *testing.T) {
 // undoes itself alone, and one that puts the transaction in doubt fails all.
 func TestBatch(t *testing.T) {
 	s := openAt(t, t.TempDir())
-	defer s.Close()
+	defer closing(t, s)
 	insert := func(name string, after error) *step {
 		return &step{many: true, done: make(chan error, 1), run: func(tx *tx) error {
 			tx.audit(testNow, core.Event{Kind: name})
@@ -320,8 +327,8 @@ func BenchmarkOpen(b *testing.B) {
 	dir := b.TempDir()
 	s := openAt(b, dir)
 	fill(b, s, 1000)
-	s.Close()
+	closing(b, s)
 	for b.Loop() {
-		openAt(b, dir).Close()
+		closing(b, openAt(b, dir))
 	}
 }

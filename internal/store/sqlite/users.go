@@ -15,7 +15,8 @@ const userRecordSelect = `SELECT ` + userColumns + `, a.shortname, a.state, a.ve
 func userTargets(u *core.User) []any {
 	return []any{
 		&u.ID, &u.Account, (*string)(&u.Type), (*string)(&u.State), &u.Username, &u.UsernameCanon, &u.Email, &u.EmailCanon, &u.EmailVerified,
-		list{&u.Roles}, &u.Attributes, &u.PasswordHash, &u.Version, &u.CreatedAt, &u.UpdatedAt, &u.PasswordAt, &u.LastLoginAt, &u.LastLoginFrom,
+		list{&u.Roles},
+		&u.Attributes, &u.PasswordHash, &u.Version, &u.CreatedAt, &u.UpdatedAt, &u.PasswordAt, &u.LastLoginAt, &u.LastLoginFrom,
 	}
 }
 
@@ -80,15 +81,23 @@ func (s *Store) UserByLogin(ctx context.Context, account, canonical string) (u *
 
 // ListUsers implements core.Users.
 func (s *Store) ListUsers(ctx context.Context, q core.UserQuery) (all []*core.UserRecord, err error) {
+	f := filter{where: []string{"u.state <> 'deleted'"}}
+	f.text("u.account", q.Account)
+	if q.After != "" {
+		f.and("u.username_canon > ?", q.After)
+	}
+	query := userRecordSelect + `WHERE ` + f.String() + ` ORDER BY u.account, u.username_canon LIMIT ?`
 	err = s.view(ctx, func(c *conn) error {
 		return c.each(func(row scanner) error {
 			u, err := scanUserRecord(row)
 			all = append(all, u)
 			return err
-		}, userRecordSelect+`WHERE u.state <> 'deleted' AND (?1 = '' OR u.account = ?1) AND (?2 = '' OR u.username_canon > ?2)
-			ORDER BY u.account, u.username_canon LIMIT ?3`, q.Account, q.After, limitOf(q.Limit))
+		}, query, append(f.args, limitOf(q.Limit))...)
 	})
-	return all, err
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
 }
 
 // liveUser reads a user that is not deleted.

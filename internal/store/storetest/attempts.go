@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 
 	"github.com/sallyport/sallyport/internal/core"
-	"github.com/sallyport/sallyport/internal/limit"
 )
 
 const homeNetwork = "192.0.2.0/24"
@@ -51,12 +50,13 @@ func attempts(e *env) {
 	equal(e, "audit", e.audited(0), []string{"user.unlock"})
 }
 
-// attemptsAgainstRule compares the store's statement with limit.Policy.
+// attemptsAgainstRule compares the store's statement with the arithmetic of
+// core.BudgetLimit.
 func attemptsAgainstRule(e *env) {
 	gen := rand.New(rand.NewPCG(3, 4))
 	type one struct {
 		policy core.BudgetLimit
-		state  limit.State
+		state  core.AttemptState
 	}
 	names := make([]one, 20)
 	for i := range names {

@@ -92,7 +92,7 @@ func refresh(e *env) {
 // refreshAgainstRule compares the store's statement with core.JudgeRefresh and
 // core.NextMove on generated rows and requests.
 func refreshAgainstRule(e *env) {
-	const rows = 4000
+	const rows = 2500
 	active, disabled := e.user("active"), e.user("disabled")
 	gen := rand.New(rand.NewPCG(1, 2))
 	type one struct {
