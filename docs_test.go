@@ -121,7 +121,7 @@ func newDocShell(t *testing.T, bin string) *docShell {
 	if err := os.Symlink(bin, filepath.Join(s.dir, "bin")); err != nil {
 		t.Fatal(err)
 	}
-	for _, link := range []string{"scripts", "docs", "contracts"} {
+	for _, link := range []string{"docs", "contracts"} {
 		if err := os.Symlink(filepath.Join(root, link), filepath.Join(s.dir, link)); err != nil {
 			t.Fatal(err)
 		}
@@ -170,6 +170,8 @@ func (s *docShell) serve(cmd string) {
 	if s.stop != nil {
 		s.stop()
 	}
+	// The script finds the repository from its own path.
+	cmd = strings.Replace(cmd, "./scripts/", s.root+"/scripts/", 1)
 	c := exec.Command("sh", "-c", "exec "+cmd)
 	c.Dir, c.Env, c.Stderr = s.dir, s.env, s.t.Output()
 	if err := c.Start(); err != nil {
