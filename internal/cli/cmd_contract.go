@@ -234,8 +234,10 @@ func (c *contractExamplesCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	calls := contract.Examples(m, c.URL, contract.Credentials{Username: c.Username, Password: examplePassword,
-		RequestToken: "$(sallyport netosecret request-token)", Protected: c.Path})
+	calls := contract.Examples(m, c.URL, contract.Credentials{
+		Username: c.Username, Password: examplePassword,
+		RequestToken: "$(sallyport netosecret request-token)", Protected: c.Path,
+	})
 	if e.json {
 		out := []map[string]string{}
 		for _, x := range calls {
