@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/httpd"
 )
 
 // Token reads the access token of a gateway request from where the contract
@@ -99,8 +100,12 @@ func (c *Contract) TokenCookies() []string {
 // gateway's own words, else the contract's. The unknown error is an opaque
 // Internal. now is Unix milliseconds, for templates that name the time.
 func (c *Contract) RenderRefusal(err error, now int64) (status int, header http.Header, body []byte) {
+	return c.renderRefusal(err, nil, now)
+}
+
+func (c *Contract) renderRefusal(err error, q *request, now int64) (status int, header http.Header, body []byte) {
 	rf := c.refuse(err)
-	header, body = c.render(rf, c.gate, nil, now)
+	header, body = c.render(rf, c.gate, q, now)
 	if rf.status < http.StatusBadRequest {
 		// A proxy that asks takes a 2xx for leave to pass, whatever the body says.
 		rf.status = defaultStatus(rf.code)
@@ -120,7 +125,7 @@ func (c *Contract) readsBearer() bool {
 // WriteRefusal writes what RenderRefusal says. With CORS it adds the headers
 // that let the contract's web clients read the refusal.
 func (c *Contract) WriteRefusal(w http.ResponseWriter, r *http.Request, err error, now int64) {
-	status, header, body := c.RenderRefusal(err, now)
+	status, header, body := c.renderRefusal(err, &request{http: r, id: httpd.Info(r).ID}, now)
 	if c.def.cors != nil {
 		c.def.cors.SetHeaders(w, r)
 	}

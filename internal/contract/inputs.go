@@ -42,7 +42,6 @@ type inputDef struct {
 	clampTop bool // a date after the latest counts as the latest
 	missing  core.Code
 	index    int
-	slots    []int // in order of preference
 	loc      []string
 }
 

@@ -29,11 +29,34 @@ func (p *parser) routes(root *node) {
 	}
 	for _, it := range n.items {
 		if m := p.mapping(it, "a route"); m != nil {
-			if r := p.route(m); r != nil {
-				p.def.routes = append(p.def.routes, r)
+			for _, one := range perPath(m) {
+				if r := p.route(one); r != nil {
+					p.def.routes = append(p.def.routes, r)
+				}
 			}
 		}
 	}
+}
+
+// perPath makes one entry each of a route that lists several method-and-path
+// lines; mistakes in it are the same each time and reported once.
+func perPath(m *node) []*node {
+	lines := m.get("route")
+	if lines == nil || lines.kind != listNode || len(lines.items) == 0 {
+		return []*node{m}
+	}
+	var out []*node
+	for _, line := range lines.items {
+		one := *m
+		one.entries = slices.Clone(m.entries)
+		for i := range one.entries {
+			if one.entries[i].key == "route" {
+				one.entries[i].val = line
+			}
+		}
+		out = append(out, &one)
+	}
+	return out
 }
 
 func (p *parser) route(n *node) *routeDef {
@@ -266,11 +289,24 @@ func (p *parser) answers(n *node, r *routeDef) {
 	}
 }
 
+// answerKeysOf refuses unknown keys; whoever forgot `body` is told so.
+func (p *parser) answerKeysOf(n *node) {
+	if n.get("body") == nil {
+		for _, en := range n.entries {
+			if !slices.Contains(answerKeys, en.key) {
+				p.add(en.pos, "%q is no key of an answer; what the client reads stands under `body`: `answer: {body: {%s: …}}`", clip(en.key), clip(en.key))
+				return
+			}
+		}
+	}
+	p.keys(n, "an answer", answerKeys)
+}
+
 func (p *parser) answer(n *node, r *routeDef) *answerDef {
 	if n = p.mapping(n, "`answer`"); n == nil {
 		return nil
 	}
-	p.keys(n, "an answer", answerKeys)
+	p.answerKeysOf(n)
 	t := &templates{rep: p.report, scope: r.grant.scope, where: "an answer of `grant: " + r.grant.name + "`", inputs: r.byName}
 	a := &answerDef{pos: n.pos, status: http.StatusOK}
 	if w := n.get("when"); w != nil {

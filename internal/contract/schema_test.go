@@ -76,7 +76,7 @@ func fileSchema() map[string]any {
 		}),
 		"route": func() obj {
 			r := closed(routeKeys, obj{
-				"route": obj{"type": "string"}, "grant": enum(grantNames()...), "summary": str, "accept": closed(acceptKeys, places), "inputs": mapOf(ref("input")),
+				"route": listOrOne, "grant": enum(grantNames()...), "summary": str, "accept": closed(acceptKeys, places), "inputs": mapOf(ref("input")),
 				"headers": headers, "answer": obj{"anyOf": []any{ref("answer"), obj{"type": "array", "items": ref("answer")}}}, "errors": ref("errors"),
 				"kinds": listOrOne, "sessions": enum("this", "others", "all"), "lenient": boolean, "secret_in_url": boolean,
 			})
