@@ -49,3 +49,6 @@ func ParseJWKS(data []byte) ([]*Key, error) {
 	}
 	return keys, err
 }
+
+// MaxDocument is the length of the longest signed document in bytes; see VerifyDocument.
+const MaxDocument = jose.MaxDocumentSize
