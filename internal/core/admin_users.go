@@ -291,6 +291,9 @@ func (s *Service) UpdateUser(ctx context.Context, actor Actor, id string, patch 
 	}
 	if patch.Email != nil {
 		patch.EmailCanon = &u.EmailCanon
+		if u.EmailCanon == "" || patch.EmailVerified == nil && u.EmailCanon != rec.EmailCanon {
+			patch.EmailVerified = new(bool) // that the old address was theirs says nothing of the new one
+		}
 	}
 	if patch.Attributes != nil {
 		patch.Attributes = &u.Attributes
@@ -299,7 +302,7 @@ func (s *Service) UpdateUser(ctx context.Context, actor Actor, id string, patch 
 	ev.Account, ev.Subject = rec.Account, rec.ID
 	return s.changeUser(ctx, &ChangeUserParams{
 		ID: id, IfVersion: rec.Version, Patch: patch,
-		Effects: Effects{RaiseVersion: patch.Username != nil || patch.Email != nil || patch.Type != nil || patch.Roles != nil},
+		Effects: Effects{RaiseVersion: patch.Username != nil || patch.Email != nil || patch.EmailVerified != nil || patch.Type != nil || patch.Roles != nil},
 		Now:     s.now(), Event: ev,
 	})
 }

@@ -15,6 +15,7 @@ const principalCacheSize = 8_192
 type principalCache struct {
 	mu         sync.Mutex
 	young, old map[[32]byte]cachedPrincipal
+	drops      uint64 // how often drop was called
 }
 
 type cachedPrincipal struct {
@@ -43,15 +44,30 @@ func (c *principalCache) get(hash [32]byte, now int64, r *revocations) *Principa
 	if r.tokenNews(p.TokenID) > e.facts || r.newsAbout(p.Subject.ID, p.Subject.Account) > e.facts {
 		return nil
 	}
+	if p.ClientID != "" && (r.newsAbout(p.ClientID, "") > e.facts || r.tokenNews(p.Parent) > e.facts) {
+		return nil
+	}
 	if p.Session != (SessionID{}) && r.deadSession(p.Session, p.Session.String(), p.Subject.ID, p.Subject.Account) {
 		return nil
 	}
 	return p
 }
 
-func (c *principalCache) put(hash [32]byte, p *Principal, now, facts int64) {
+// reading tells put since when p was being read.
+func (c *principalCache) reading() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.drops
+}
+
+// put keeps a principal, unless the cache was dropped since its reading began:
+// it may show what was before the change.
+func (c *principalCache) put(hash [32]byte, p *Principal, now, facts int64, since uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.drops != since {
+		return
+	}
 	if len(c.young) >= principalCacheSize {
 		c.old, c.young = c.young, make(map[[32]byte]cachedPrincipal, principalCacheSize)
 	}
@@ -63,4 +79,5 @@ func (c *principalCache) drop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.young, c.old = map[[32]byte]cachedPrincipal{}, nil
+	c.drops++
 }

@@ -571,7 +571,11 @@ func (h *hooked) ApplicationTokenByHash(ctx context.Context, hash [32]byte) (*co
 	if err := h.at("ApplicationTokenByHash"); err != nil {
 		return nil, nil, err
 	}
-	return h.Store.ApplicationTokenByHash(ctx, hash)
+	a, subj, err := h.Store.ApplicationTokenByHash(ctx, hash)
+	if herr := h.at("ApplicationTokenByHash done"); herr != nil {
+		return nil, nil, herr
+	}
+	return a, subj, err
 }
 
 func (h *hooked) APIKeyByName(ctx context.Context, a, n string) (*core.APIKeyRecord, error) {

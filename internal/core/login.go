@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/netip"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/internal/limit"
 	"github.com/sallyport/sallyport/internal/password"
@@ -27,6 +29,15 @@ func (s *Service) Login(ctx context.Context, r *LoginRequest) (*Granted, error) 
 
 func (s *Service) login(ctx context.Context, r *LoginRequest) (*Granted, error) {
 	now := s.now()
+	opened, err := s.openByPassword(ctx, r, now)
+	if err != nil {
+		return nil, err
+	}
+	return s.issue(r.Mount, opened.Session, opened.Subject, now, !r.WithoutRefresh, "")
+}
+
+// openByPassword is a login without the tokens.
+func (s *Service) openByPassword(ctx context.Context, r *LoginRequest, now int64) (*OpenResult, error) {
 	account, err := s.accountFor(ctx, r.Mount, r.Account)
 	if err != nil && !errors.Is(err, ErrNoRow) {
 		return nil, err
@@ -92,7 +103,7 @@ func (s *Service) login(ctx context.Context, r *LoginRequest) (*Granted, error) 
 	if upgrade {
 		s.upgradeHash(ctx, user, r.Password, a.lane())
 	}
-	return s.issue(r.Mount, opened.Session, opened.Subject, now, !r.WithoutRefresh, "")
+	return opened, nil
 }
 
 // canIssue refuses while a refresh token could not be signed, before anything
@@ -110,7 +121,7 @@ func (s *Service) newSession(m *Mount, c *Client, now int64, withRefresh bool) *
 	sess := &Session{
 		ID: SessionID{Key: NewSessionKey()}, Mount: m.ID, Issuer: s.issuerNumber,
 		CreatedAt: now, LastUsedAt: now, Rotates: p.Rotates, GraceMS: p.GraceMS, IdleMS: p.IdleMS, AbsoluteMS: p.AbsoluteMS,
-		Address: addressText(c.Address), UserAgent: clipBytes(c.UserAgent, 200),
+		Address: addressText(c.Address), UserAgent: clipText(c.UserAgent, 200),
 	}
 	sess.Moves[0] = now
 	sess.RefreshExpires = RefreshExpiry(now, now, &p)
@@ -120,11 +131,16 @@ func (s *Service) newSession(m *Mount, c *Client, now int64, withRefresh bool) *
 	return sess
 }
 
-func clipBytes(s string, n int) string {
-	if len(s) > n {
-		return s[:n]
+// clipText cuts s to n bytes, and makes it text that every store takes.
+func clipText(s string, n int) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+	if len(s) <= n {
+		return s
 	}
-	return s
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // upgradeHash replaces an old or weak hash by a new one, if it is still the one
