@@ -97,7 +97,7 @@ type shell struct {
 
 func quote(parts ...shell) string {
 	var b strings.Builder
-	for _, p := range parts {
+	for _, p := range merge(parts) {
 		switch {
 		case p.text == "":
 		case p.run:

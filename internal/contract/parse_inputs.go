@@ -66,9 +66,6 @@ func (p *parser) input(name string, at pos, r *routeDef, own map[string]*node) *
 	case k == nil:
 		p.add(at, "$%s is no input; %s, or declare one of your own under `inputs: {%s: {}}`", name, suggest("$"+name, p.knownInputNames(own)), name)
 	}
-	if r.grant != nil && slices.Contains(r.grant.may, name) {
-		in.optional = true
-	}
 	if in.secret && in.def != nil {
 		p.add(n.pos, "a default for the secret $%s would be a password that everybody knows; leave it out", name)
 	}
