@@ -76,7 +76,7 @@ func openEngine(ctx context.Context, cfg *config.Config, o Options, issuer strin
 	if err := e.openService(ctx, cfg, o, issuer); err != nil {
 		return nil, err
 	}
-	return e, e.loadMounts(ctx, cfg)
+	return e, e.loadMounts(ctx, cfg, create)
 }
 
 // openKeys finds the master key and opens the keyring. The key file is made

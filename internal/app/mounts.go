@@ -23,9 +23,11 @@ type mounted struct {
 	contract *contract.Mounted
 }
 
-// loadMounts compiles the contracts, sees to it that each kind of token has a
-// key, and registers the mounts with the service.
-func (e *engine) loadMounts(ctx context.Context, cfg *config.Config) error {
+// loadMounts compiles the contracts and registers the mounts with the service.
+// A server also sees to it that each kind of token has a key; a command that
+// works offline may have been given another configuration than the server, so
+// it makes no keys and records no mounts.
+func (e *engine) loadMounts(ctx context.Context, cfg *config.Config, serving bool) error {
 	lib, err := loadLibrary(cfg)
 	if err != nil {
 		return err
@@ -39,8 +41,10 @@ func (e *engine) loadMounts(ctx context.Context, cfg *config.Config) error {
 		e.mounts = append(e.mounts, m)
 		rows = append(rows, core.MountRow{ID: m.core.ID, Contract: m.core.Contract, Host: mc.Host, Prefix: mc.Prefix, Account: m.core.Account})
 	}
-	if err := e.ensureKeys(ctx); err != nil {
-		return err
+	if serving {
+		if err := e.ensureKeys(ctx); err != nil {
+			return err
+		}
 	}
 	for _, m := range e.mounts {
 		if err := e.service.RegisterMount(m.core); err != nil {
@@ -49,6 +53,12 @@ func (e *engine) loadMounts(ctx context.Context, cfg *config.Config) error {
 		if err := e.checkAccount(ctx, m); err != nil {
 			return err
 		}
+	}
+	if !serving {
+		return nil
+	}
+	if err := e.service.RememberLifetimes(ctx); err != nil {
+		return err
 	}
 	_, err = e.store.SyncMounts(ctx, e.now(), rows)
 	return err

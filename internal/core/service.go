@@ -122,6 +122,9 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if err := s.catchUp(ctx); err != nil {
 		return nil, fmt.Errorf("reading the revocations: %w", err)
 	}
+	if err := s.recallLifetimes(ctx); err != nil {
+		return nil, err
+	}
 	samples, err := s.store.HashSamples(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the formats of password hashes: %w", err)
