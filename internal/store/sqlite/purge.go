@@ -31,6 +31,8 @@ var purges = []struct {
 	{"attempts", 0, `DELETE FROM attempts WHERE (key, network) IN (SELECT key, network FROM attempts WHERE tat <= ?1 LIMIT ?2)`},
 	{"known_networks", core.KnownNetworkMS, `DELETE FROM known_networks WHERE (user, network) IN (SELECT user, network FROM known_networks WHERE last_used <= ?1 LIMIT ?2)`},
 	{"login_names", 0, `DELETE FROM login_names WHERE (account, name) IN (SELECT account, name FROM login_names WHERE reserved_until IS NOT NULL AND reserved_until <= ?1 LIMIT ?2)`},
+	{"codes", core.CodeKeptMS, `DELETE FROM oauth_codes WHERE hash IN (SELECT hash FROM oauth_codes WHERE expires_at <= ?1 LIMIT ?2)`},
+	{"assertions", 0, `DELETE FROM oauth_assertions WHERE hash IN (SELECT hash FROM oauth_assertions WHERE remember_until <= ?1 LIMIT ?2)`},
 	{"application_tokens", revokedKeptMS, `DELETE FROM app_tokens WHERE id IN (SELECT id FROM app_tokens WHERE revoked_at > 0 AND revoked_at <= ?1 LIMIT ?2)`},
 }
 

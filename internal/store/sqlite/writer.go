@@ -154,14 +154,14 @@ func (s *Store) commit(batch []*step) {
 	s.steps.Add(uint64(len(batch)))
 	s.batches.Add(1)
 	s.lastCommit.Store(s.now())
-	for _, st := range batch {
-		st.done <- outward(st.err)
-	}
 	if done.news {
 		select {
 		case s.changes <- struct{}{}:
 		default: // the reader has not yet seen the last one, which tells the same
 		}
+	}
+	for _, st := range batch {
+		st.done <- outward(st.err)
 	}
 }
 

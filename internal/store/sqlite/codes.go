@@ -1,0 +1,204 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+
+	"github.com/sallyport/sallyport/internal/core"
+)
+
+const codeSelect = `SELECT hash, client, client_version, redirect_uri, challenge, nonce, scope, audience, subject, subject_version,
+	account, account_version, auth_time, browser, created_at, expires_at, used_at, session FROM oauth_codes WHERE hash = ?`
+
+func loadCode(c *conn, hash [32]byte) (*core.AuthCode, error) {
+	var a core.AuthCode
+	err := c.row(codeSelect, hash[:]).Scan(fixed(a.Hash[:]), &a.Client, &a.ClientVersion, &a.RedirectURI, &a.Challenge, &a.Nonce,
+		list{&a.Scope}, list{&a.Audience}, &a.Subject, &a.SubjectVersion, &a.Account, &a.AccountVersion,
+		&a.AuthTime, &a.Browser, &a.CreatedAt, &a.ExpiresAt, &a.UsedAt, fixed(a.Session[:]))
+	if err != nil {
+		return nil, noRow(err)
+	}
+	return &a, nil
+}
+
+// codeGate is gateHolds, and the client at its version; ?5 client, ?6 version.
+var codeGate = gateHolds(core.SubjectUser) +
+	` AND EXISTS (SELECT 1 FROM oauth_clients c WHERE c.id = ?5 AND c.version = ?6 AND c.state = 'active')`
+
+// CreateCode implements core.AuthCodes.
+func (s *Store) CreateCode(ctx context.Context, p *core.CreateCodeParams) error {
+	a := p.Code
+	return s.single(ctx, func(t *tx) error {
+		if lives, err := t.browserLives(a.Browser, a.Subject, p.Now); err != nil {
+			return err
+		} else if !lives {
+			return core.ErrStale
+		}
+		n, err := t.exec(`INSERT INTO oauth_codes (subject, subject_version, account, account_version, client, client_version,
+			hash, redirect_uri, challenge, nonce, scope, audience, auth_time, browser, created_at, expires_at, used_at, session)
+			SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 0, zeroblob(16) WHERE `+codeGate,
+			a.Subject, a.SubjectVersion, a.Account, a.AccountVersion, a.Client, a.ClientVersion,
+			a.Hash[:], a.RedirectURI, a.Challenge, a.Nonce, encodeList(a.Scope), encodeList(a.Audience),
+			a.AuthTime, a.Browser, a.CreatedAt, a.ExpiresAt)
+		if err != nil {
+			return taken(err)
+		}
+		if n == 0 {
+			return core.ErrStale
+		}
+		return nil
+	})
+}
+
+// browserLives reports whether the login that a code comes from has not been
+// ended. A code without one needs none.
+func (t *tx) browserLives(sid, subject string, now int64) (bool, error) {
+	if sid == "" {
+		return true, nil
+	}
+	id, err := core.ParseSessionID(sid)
+	if err != nil {
+		return false, nil // no session has it
+	}
+	sess, _, err := loadSession(t.conn, id.Key)
+	if errors.Is(err, core.ErrNoRow) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return sess.ID == id && sess.Subject == subject && sess.RevokedAt == 0 && now < sess.Deadline(nil), nil
+}
+
+// CodeByHash implements core.AuthCodes.
+func (s *Store) CodeByHash(ctx context.Context, hash [32]byte) (a *core.AuthCode, err error) {
+	err = s.view(ctx, func(c *conn) (err error) {
+		a, err = loadCode(c, hash)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// RedeemCode implements core.AuthCodes.
+func (s *Store) RedeemCode(ctx context.Context, p *core.RedeemCodeParams) (*core.RedeemCodeResult, error) {
+	var res *core.RedeemCodeResult
+	err := s.multi(ctx, func(t *tx) (err error) {
+		res, err = t.redeem(p)
+		return err
+	})
+	if errors.Is(err, core.ErrStale) {
+		return &core.RedeemCodeResult{Verdict: core.CodeStale}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+func (t *tx) redeem(p *core.RedeemCodeParams) (*core.RedeemCodeResult, error) {
+	code, err := loadCode(t.conn, p.Hash)
+	if err != nil && !errors.Is(err, core.ErrNoRow) {
+		return nil, err
+	}
+	lives := false
+	if code != nil {
+		if lives, err = t.browserLives(code.Browser, code.Subject, p.Open.Now); err != nil {
+			return nil, err
+		}
+	}
+	res := &core.RedeemCodeResult{Verdict: core.JudgeCode(code, p.Client, lives, p.Open.Now)}
+	switch res.Verdict {
+	case core.CodeRedeemed:
+		return res, t.firstUse(p, res)
+	case core.CodeReplayed:
+		event := p.ReplayEvent
+		ended, err := t.endSessions(ending{reason: "code used twice", purgeAt: p.Open.FactPurgeAt, now: p.Open.Now},
+			`SELECT key FROM sessions WHERE key = ? AND revoked_at = 0`, code.Session[:])
+		if err != nil {
+			return nil, err
+		}
+		if len(ended) > 0 {
+			event.Session = ended[0].String()
+		}
+		t.audit(p.Open.Now, event)
+	}
+	return res, nil
+}
+
+// firstUse marks the code and opens its session; the code was read in this
+// transaction, so nobody came between.
+func (t *tx) firstUse(p *core.RedeemCodeParams, res *core.RedeemCodeResult) error {
+	var alive int
+	err := t.row(`SELECT count(*) FROM oauth_clients WHERE id = ? AND version = ? AND state = 'active'`, p.Client, p.ClientVersion).Scan(&alive)
+	if err != nil {
+		return err
+	}
+	if alive == 0 {
+		return core.ErrStale
+	}
+	open, err := t.openSession(&p.Open)
+	if err != nil {
+		return err
+	}
+	key := p.Open.Session.ID.Key
+	g := &p.Grant
+	_, err = t.exec(`INSERT INTO oauth_sessions (key, client, scope, audience, auth_time, nonce, browser) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		key[:], g.Client, encodeList(g.Scope), encodeList(g.Audience), g.AuthTime, g.Nonce, g.Browser)
+	if err != nil {
+		return err
+	}
+	if _, err := t.exec(`UPDATE oauth_codes SET used_at = ?, session = ? WHERE hash = ?`, max(p.Open.Now, 1), key[:], p.Hash[:]); err != nil {
+		return err
+	}
+	res.Session, res.Subject = open.Session, open.Subject
+	return nil
+}
+
+// GrantOf implements core.AuthCodes.
+func (s *Store) GrantOf(ctx context.Context, key [16]byte) (*core.SessionGrant, error) {
+	var g core.SessionGrant
+	err := s.view(ctx, func(c *conn) error {
+		return noRow(c.row(`SELECT client, scope, audience, auth_time, nonce, browser FROM oauth_sessions WHERE key = ?`, key[:]).
+			Scan(&g.Client, list{&g.Scope}, list{&g.Audience}, &g.AuthTime, &g.Nonce, &g.Browser))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &g, nil
+}
+
+// RevokeGrants implements core.AuthCodes.
+func (s *Store) RevokeGrants(ctx context.Context, p *core.RevokeGrantsParams) (int, error) {
+	var n int
+	err := s.multi(ctx, func(t *tx) error {
+		end := ending{reason: p.Reason, purgeAt: p.FactPurgeAt, now: p.Now}
+		var ended []core.SessionID
+		var err error
+		if p.Browser != "" {
+			ended, err = t.endSessions(end, `SELECT s.key FROM oauth_sessions g JOIN sessions s ON s.key = g.key
+				WHERE g.browser = ? AND s.revoked_at = 0`, p.Browser)
+		} else {
+			ended, err = t.endGrants(end, p.Client, p.Subject)
+		}
+		if err != nil {
+			return err
+		}
+		if n = len(ended); n > 0 {
+			t.audit(p.Now, p.Event)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// endGrants revokes the sessions of a client for a subject.
+func (t *tx) endGrants(end ending, client, subject string) ([]core.SessionID, error) {
+	return t.endSessions(end, `SELECT s.key FROM sessions s JOIN oauth_sessions g ON g.key = s.key
+		WHERE s.subject = ? AND g.client = ? AND s.revoked_at = 0`, subject, client)
+}
