@@ -14,8 +14,14 @@ import (
 // that adds a fact calls it before it answers, so that this node refuses what
 // it has just ended; Run calls it when the store has news, and each half second.
 func (s *Service) catchUp(ctx context.Context) error {
-	s.followMu.Lock()
-	defer s.followMu.Unlock()
+	// One reads at a time. Who waits leaves with its own context: behind a
+	// store that hangs, callers must not queue for one time limit after another.
+	select {
+	case s.follower <- struct{}{}:
+		defer func() { <-s.follower }()
+	case <-ctx.Done():
+		return &Error{Code: Unavailable, Reason: "store", RetryAfter: 1000, Err: context.Cause(ctx)}
+	}
 	for {
 		last, _ := s.revoked.state()
 		now := s.now()
@@ -207,10 +213,12 @@ func (r *refusals) add(key refusal, address string) {
 	c := r.counts[key]
 	if c == nil {
 		if len(r.counts) >= refusalKinds {
-			return
+			key = refusal{reason: "others"} // counted, whoever tries to fill the summary
 		}
-		c = &refusalCount{addresses: map[string]int{}}
-		r.counts[key] = c
+		if c = r.counts[key]; c == nil {
+			c = &refusalCount{addresses: map[string]int{}}
+			r.counts[key] = c
+		}
 	}
 	c.n++
 	if _, seen := c.addresses[address]; seen || len(c.addresses) < refusalAddresses {

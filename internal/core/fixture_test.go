@@ -598,3 +598,9 @@ func (h *hooked) FactsSince(ctx context.Context, n int64, limit int) ([]core.Fac
 	}
 	return h.Store.FactsSince(ctx, n, limit)
 }
+
+// hasRow reports whether the row of a session is there, live or not.
+func (w *world) hasRow(id core.SessionID) bool {
+	_, _, err := w.disk.SessionByID(w.ctx, id)
+	return err == nil
+}

@@ -66,7 +66,7 @@ type Service struct {
 	mounts   sync.Map     // id -> *mountRules
 	longest  atomic.Int64 // longest lifetime of any token of any mount, ms
 	revoked  *revocations
-	followMu sync.Mutex
+	follower chan struct{} // room for the one that reads the log of facts
 	cache    *principalCache
 	touches  touches
 	refusals refusals
@@ -105,6 +105,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		networks:   limit.NewNetworks(limit.NetworksConfig{}),
 		repeats:    limit.NewRepeats(0, 0),
 		revoked:    newRevocations(),
+		follower:   make(chan struct{}, 1),
 		cache:      newPrincipalCache(),
 	}
 	now := s.now()

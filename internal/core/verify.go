@@ -258,7 +258,7 @@ func networkAllowed(p *Principal, from netip.Addr) error {
 			return nil
 		}
 	}
-	return &Error{Code: NetworkForbidden, Reason: "network " + addressText(from), Message: "This token may not be used from this network", Principal: p}
+	return &Error{Code: NetworkForbidden, Reason: "network", Message: "This token may not be used from this network", Principal: p}
 }
 
 // used notes the last use of an application token, batched.
