@@ -140,7 +140,7 @@ func TestExamplesRun(t *testing.T) {
 		t.Skip("bash and curl are not installed")
 	}
 	cred := Credentials{Username: "mgordon", Password: "pwd Test-1!", RequestToken: "$(echo req.uest.tok)"}
-	for _, name := range []string{"pathstack", "itempath", "netography", "simplejwt", "directus", "testdata/contracts/strapi.yaml", "testdata/contracts/keycloak.yaml", "testdata/contracts/gotrue.yaml", "testdata/contracts/gitea.yaml", "testdata/contracts/pocketbase.yaml"} {
+	for _, name := range []string{"pathstack", "itempath", "netography", "simplejwt", "directus", "testdata/contracts/strapi.yaml", "testdata/contracts/keycloak.yaml", "testdata/contracts/gotrue.yaml", "testdata/contracts/gitea.yaml", "testdata/contracts/pocketbase.yaml", "testdata/contracts/oldapi.yaml", "testdata/contracts/parse.yaml"} {
 		rt, ms := mountOf(t, newFake(), name)
 		srv := httptest.NewServer(serveRouter(rt))
 		script := "set -e\n"

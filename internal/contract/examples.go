@@ -2,6 +2,7 @@ package contract
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -187,7 +188,7 @@ func wanted(in *inputDef, r *boundRoute) bool {
 }
 
 func (x *exampleWriter) example(g *pathGroup, e *endpoint, r *boundRoute) Example {
-	args, path, query := []string{}, []shell{{text: x.base + r.path}}, ""
+	args, path, query := []string{}, r.path, []shell{}
 	sent := map[*inputDef]bool{}
 	json, form := map[string]any{}, []string{}
 	var order []string
@@ -204,9 +205,13 @@ func (x *exampleWriter) example(g *pathGroup, e *endpoint, r *boundRoute) Exampl
 		case fromForm:
 			form = append(form, "--data-urlencode "+quote(shell{text: pl.name + "="}, v))
 		case fromQuery:
-			query += map[bool]string{true: "?", false: "&"}[query == ""] + pl.name + "=" + v.text
+			query = append(query, shell{text: map[bool]string{true: "?", false: "&"}[len(query) == 0] + url.QueryEscape(pl.name) + "="})
+			if !v.run {
+				v.text = url.QueryEscape(v.text)
+			}
+			query = append(query, v)
 		case fromPath:
-			path[0].text = strings.ReplaceAll(path[0].text, "{"+pl.name+"}", v.text)
+			path = strings.ReplaceAll(path, "{"+pl.name+"}", url.PathEscape(v.text))
 		case fromHeader:
 			args = append(args, "-H "+quote(shell{text: pl.name + ": "}, v))
 		case fromCookie:
@@ -217,7 +222,6 @@ func (x *exampleWriter) example(g *pathGroup, e *endpoint, r *boundRoute) Exampl
 			args = append(args, "-u "+quote(x.value(r.byName["username"], r), shell{text: ":"}, x.value(r.byName["password"], r)))
 		}
 	}
-	path[0].text += query
 	if len(json) > 0 {
 		args = append(args, "-H 'Content-Type: application/json'", "-d "+quote(encodeShell(json, order)...))
 	}
@@ -226,7 +230,7 @@ func (x *exampleWriter) example(g *pathGroup, e *endpoint, r *boundRoute) Exampl
 	if e.method != http.MethodGet && (e.method != http.MethodPost || len(json) == 0 && len(form) == 0) {
 		cmd += "-X " + e.method + " "
 	}
-	cmd += quote(path...)
+	cmd += quote(append([]shell{{text: x.base + path}}, query...)...)
 	for _, a := range args {
 		cmd += " \\\n  " + a
 	}
