@@ -45,6 +45,11 @@ var rules = []rule{
 	{pkg: "internal/httpd", why: "a leaf: it knows no token, user or contract"},
 	{pkg: "internal/config", why: "a leaf: configuration stops at app"},
 	{pkg: "contracts", why: "a leaf: data"},
+	{
+		pkg: "verify/...", may: []string{"internal/token", "verify"},
+		why:    "public: programs of others stand on it, so it brings them nothing but the verifier of tokens and the standard library",
+		banned: []string{"github.com/...", "golang.org/...", "modernc.org/...", "go.uber.org/...", "pgregory.net/..."},
+	},
 	{pkg: "test/...", may: []string{"internal/...", "verify", "client", "contracts", "test/sut"}, why: "harnesses drive the whole"},
 }
 

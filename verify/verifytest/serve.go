@@ -1,0 +1,195 @@
+package verifytest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/token"
+)
+
+const mostWait = 25 // seconds
+
+// ServeHTTP answers for keys and feed.
+func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	i.mu.Lock()
+	down := i.down
+	i.mu.Unlock()
+	switch {
+	case down:
+		http.Error(w, "down", http.StatusServiceUnavailable)
+	case r.URL.Path == "/.well-known/jwks.json":
+		i.serveKeys(w, r)
+	case r.URL.Path == "/_sallyport/revocations":
+		i.serveFeed(w, r)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// JWKS returns the published keys as a JWK Set.
+func (i *Issuer) JWKS() []byte {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var all [][]byte
+	for _, k := range i.keys {
+		all = append(all, k.jwk)
+	}
+	return fmt.Appendf(nil, `{"keys":[%s]}`, bytes.Join(all, []byte{','}))
+}
+
+func (i *Issuer) serveKeys(w http.ResponseWriter, r *http.Request) {
+	i.mu.Lock()
+	i.fetches++
+	i.mu.Unlock()
+	body := i.JWKS()
+	sum := sha256.Sum256(body)
+	etag := `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	h := w.Header()
+	h.Set("Content-Type", "application/jwk-set+json")
+	h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(i.opts.MaxAge/time.Second)))
+	h.Set("ETag", etag)
+	if r.Header.Get("If-None-Match") == etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	_, _ = w.Write(body)
+}
+
+// fact is a revocation as the feed has it.
+type fact struct {
+	Number  int64  `json:"n"`
+	Kind    string `json:"k"`
+	Subject string `json:"s,omitempty"`
+	Spare   string `json:"x,omitempty"`
+	Purge   int64  `json:"p"`
+}
+
+const factLife = 48 * time.Hour
+
+func (i *Issuer) revoke(kind, subject, spare string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.last++
+	i.facts = append(i.facts, fact{i.last, kind, subject, spare, i.now.Add(factLife).Unix()})
+	i.wake()
+}
+
+// RevokeSession ends a session by its sid.
+func (i *Issuer) RevokeSession(sid string) { i.revoke("session", sid, "") }
+
+// RevokeToken ends one token by its jti.
+func (i *Issuer) RevokeToken(jti string) { i.revoke("token", jti, "") }
+
+// RevokeUser ends the sessions that a user has, but for the one whose sid is spared ("" spares none).
+func (i *Issuer) RevokeUser(sub, spare string) { i.revoke("user", sub, spare) }
+
+// RevokeAPIKey ends the sessions that an API key has.
+func (i *Issuer) RevokeAPIKey(sub string) { i.revoke("apikey", sub, "") }
+
+// RevokeClient ends the sessions that were opened for an OAuth client.
+func (i *Issuer) RevokeClient(clientID string) { i.revoke("client", clientID, "") }
+
+// RevokeAccount ends the sessions of all users of an account.
+func (i *Issuer) RevokeAccount(account string) { i.revoke("account", account, "") }
+
+// RevokeEverything ends all sessions.
+func (i *Issuer) RevokeEverything() { i.revoke("everything", "", "") }
+
+// LoseRevocations takes away the revocations above number last, as a store does that is restored from a backup.
+func (i *Issuer) LoseRevocations(last int64) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.last = min(i.last, last)
+	for n := range i.facts {
+		if i.facts[n].Number > last {
+			i.facts = i.facts[:n]
+			break
+		}
+	}
+	i.wake()
+}
+
+// LastRevocation is the number of the last revocation.
+func (i *Issuer) LastRevocation() int64 {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.last
+}
+
+// serveFeed answers at once when it has news, else when it has some or the time is up.
+func (i *Issuer) serveFeed(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Authorization") != i.authorization {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		http.Error(w, "authorization needed", http.StatusUnauthorized)
+		return
+	}
+	since, err := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64)
+	wait, err2 := strconv.Atoi(r.URL.Query().Get("wait"))
+	if err != nil || err2 != nil || since < 0 || wait < 0 {
+		http.Error(w, "since and wait must be numbers", http.StatusBadRequest)
+		return
+	}
+	i.mu.Lock()
+	i.polls++
+	i.mu.Unlock()
+	timer := time.NewTimer(time.Duration(min(wait, mostWait)) * time.Second)
+	defer timer.Stop()
+	for expired := wait == 0; ; {
+		body, news, changed := i.answer(since)
+		if body == "" {
+			http.Error(w, "down", http.StatusServiceUnavailable)
+			return
+		}
+		if news || expired {
+			w.Header().Set("Content-Type", "application/revocations+jwt")
+			w.Header().Set("Cache-Control", "no-store")
+			_, _ = w.Write([]byte(body))
+			return
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			expired = true
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// answer signs what there is above since, "" when the issuer is down.
+func (i *Issuer) answer(since int64) (body string, news bool, changed chan struct{}) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.down {
+		return "", false, nil
+	}
+	list := []fact{}
+	last, more := i.last, false
+	for _, f := range i.facts {
+		if f.Number <= since {
+			continue
+		}
+		if len(list) == i.opts.PageSize {
+			last, more = list[len(list)-1].Number, true
+			break
+		}
+		list = append(list, f)
+	}
+	now := i.now.Unix()
+	payload, err := json.Marshal(map[string]any{
+		"iss": i.url, "iat": now, "exp": now + 30, "since": since, "last": last, "full": since == 0, "more": more, "facts": list,
+	})
+	if err == nil {
+		body, err = token.SignDocument(i.active().key, "revocations+jwt", payload)
+	}
+	if err != nil {
+		panic(fmt.Errorf("verifytest: feed: %w", err))
+	}
+	return body, len(list) > 0 || i.last < since, i.changed
+}
