@@ -44,6 +44,9 @@ func (c *principalCache) get(hash [32]byte, now int64, r *revocations) *Principa
 	if r.tokenNews(p.TokenID) > e.facts || r.newsAbout(p.Subject.ID, p.Subject.Account) > e.facts {
 		return nil
 	}
+	if p.ClientID != "" && (r.newsAbout(p.ClientID, "") > e.facts || r.tokenNews(p.Parent) > e.facts) {
+		return nil
+	}
 	if p.Session != (SessionID{}) && r.deadSession(p.Session, p.Session.String(), p.Subject.ID, p.Subject.Account) {
 		return nil
 	}

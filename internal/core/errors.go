@@ -109,6 +109,7 @@ func (c Code) Is(ancestor Code) bool {
 // Reason and Err are for the log and never leave the machine.
 type Error struct {
 	Code       Code
+	OAuth      string      // name of the error on OAuth endpoints (RFC 6749 section 5.2), "" = by Code
 	Message    string      // safe to show; says what to do
 	Reason     string      // the precise internal reason, for logs and audit
 	Violations []Violation // which inputs are wrong, for BadRequest

@@ -22,13 +22,18 @@ func (m *Mount) serves(account string) bool { return m.Account == AnyAccount || 
 // Policy is what a contract says about its tokens.
 type Policy struct {
 	Rotation Rotation
-	// Access tokens always; the others are nil when the contract has none.
+	// Access tokens always (but not of browser logins, which open no API); the
+	// others are nil when the contract has none.
 	Access      *TokenSpec
 	Refresh     *TokenSpec
 	ID          *TokenSpec
 	Application *TokenSpec
 	// RequestWindowMS is how far a request token's iat may be from now.
 	RequestWindowMS int64
+	// PerClient marks the mount of OAuth: its lifetimes are bounds and each
+	// client has its own, its audiences are checked against the session's, and
+	// the header's typ is demanded.
+	PerClient bool
 	// KindClaim is the claim that says a token's kind ("type", "token_use");
 	// each TokenSpec has the value.
 	KindClaim string

@@ -14,6 +14,11 @@ type Principal struct {
 	ExpiresAt int64    // 0 = never
 	Networks  []string // CIDRs an application token is limited to
 	Claims    []byte   // the token's payload, a JSON object
+	// Of OAuth tokens alone.
+	ClientID string   // the client, or the API key, that it was issued to
+	Audience []string // aud
+	AuthTime int64    // when the user logged in; 0 for machines
+	Parent   string   // jti of the token that this one narrows
 
 	hash [32]byte // of an application token: finds its row again
 }

@@ -12,6 +12,7 @@ import (
 type mountRules struct {
 	mount *Mount
 	rules map[token.Kind]*token.Rules
+	more  []KeySet // further sets that sign id tokens of the mount
 }
 
 // refreshLifetimeBound is 50 years in seconds: no bound of its own, see RegisterMount.
@@ -27,12 +28,17 @@ var verifyKinds = []token.Kind{token.Access, token.Application, token.Refresh, t
 // RegisterMount makes a mount known. It is called for every mount before the
 // listener opens; registering an id twice is an error.
 func (s *Service) RegisterMount(m *Mount) error {
+	if m.Policy.Access == nil && (m.Policy.Refresh == nil || m.Policy.Rotation.IdleMS == 0) {
+		return fmt.Errorf("mount %q: it has neither access tokens nor refresh tokens with a lifetime", m.ID)
+	}
 	if m.Policy.Rotation.IdleMS == 0 {
 		// A mount without refresh tokens: a session is kept alive by renewing,
 		// and lives as long as its last access token.
 		m.Policy.Rotation.IdleMS = m.Policy.Access.LifetimeMS
 	}
-	if a := m.Policy.Access.LifetimeMS; a > m.Policy.Rotation.IdleMS+endedSessionKeptMS {
+	if m.Policy.Access == nil {
+		// A browser's login opens nothing but our own pages.
+	} else if a := m.Policy.Access.LifetimeMS; a > m.Policy.Rotation.IdleMS+endedSessionKeptMS {
 		// The row would be purged, and the token with it, before its exp.
 		return fmt.Errorf("mount %q: access tokens live %d s and sessions only %d s after their last refresh; give refresh tokens at least the lifetime of access tokens",
 			m.ID, a/1000, m.Policy.Rotation.IdleMS/1000)
@@ -56,10 +62,26 @@ func (s *Service) RegisterMount(m *Mount) error {
 		if kind == token.Refresh {
 			r.MaxLifetime = refreshLifetimeBound
 		}
+		if m.Policy.PerClient {
+			r.Typ = spec.Header.Typ
+			// Clients have audiences of their own; oauthPrincipal compares aud
+			// with the session's.
+			r.AnyAudience = kind != token.Refresh
+		}
 		mr.rules[kind] = r
-		s.raiseLongest(spec.LifetimeMS)
+		if !m.Policy.PerClient || kind == token.Access {
+			s.raiseLongest(spec.LifetimeMS)
+		}
 	}
-	s.raiseLongest(max(m.Policy.Rotation.IdleMS, m.Policy.Rotation.AbsoluteMS))
+	if m.Policy.PerClient {
+		for _, set := range idSets() {
+			if set.Mount != m.ID {
+				mr.more = append(mr.more, set)
+			}
+		}
+	} else {
+		s.raiseLongest(max(m.Policy.Rotation.IdleMS, m.Policy.Rotation.AbsoluteMS))
+	}
 	if _, loaded := s.mounts.LoadOrStore(m.ID, mr); loaded {
 		return fmt.Errorf("mount %q is there twice", m.ID)
 	}
@@ -133,6 +155,13 @@ func (s *Service) identify(raw string, mounts []*Mount, now int64) (*identified,
 			}
 			slots = append(slots, slot{m, kind})
 			cands = append(cands, token.Candidate{Keys: s.keys.Verifying(KeySet{Mount: m.ID, Kind: kind}), Rules: r})
+			if kind != token.ID {
+				continue
+			}
+			for _, set := range mr.more {
+				slots = append(slots, slot{m, kind})
+				cands = append(cands, token.Candidate{Keys: s.keys.Verifying(set), Rules: r})
+			}
 		}
 	}
 	i, claims, err := token.Identify(raw, cands, now)

@@ -9,6 +9,7 @@ type SubjectKind string
 const (
 	SubjectUser   SubjectKind = "user"
 	SubjectAPIKey SubjectKind = "apikey"
+	SubjectClient SubjectKind = "client" // of tokens alone: it has no session rows
 )
 
 // Subject is the live state of who a token speaks for: a snapshot of a user or

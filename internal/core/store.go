@@ -19,6 +19,9 @@ type Store interface {
 	Audit
 	KeyRows
 	Meta
+	Clients
+	AuthCodes
+	Consents
 
 	// Purge removes expired rows, at most limit of each kind, in steps short
 	// enough to stall nobody, and tells how many went and whether more wait.

@@ -59,8 +59,16 @@ func revoked(id *identified, reason string) error {
 	return &Error{Code: TokenRevoked, Reason: reason, Principal: &Principal{Mount: id.mount.ID, Kind: id.kind}}
 }
 
-// sessionPrincipal reads the session of an access, id or refresh token.
+// sessionPrincipal reads what stands behind an access, id or refresh token.
 func (s *Service) sessionPrincipal(ctx context.Context, id *identified, now int64) (*Principal, error) {
+	if id.mount.Policy.PerClient {
+		return s.oauthPrincipal(ctx, id, now)
+	}
+	return s.rowPrincipal(ctx, id, now)
+}
+
+// rowPrincipal reads the session of an access, id or refresh token.
+func (s *Service) rowPrincipal(ctx context.Context, id *identified, now int64) (*Principal, error) {
 	sid, err := ParseSessionID(id.claims.SessionID)
 	if err != nil {
 		return nil, &Error{Code: TokenMalformed, Reason: "sid", Err: err}
@@ -225,6 +233,9 @@ func mountIn(id string, mounts []*Mount) bool {
 
 // permitted checks what a rule asks beyond a good token.
 func (s *Service) permitted(r *AuthenticateRequest, p *Principal) error {
+	if err := s.forThisIssuer(p); err != nil {
+		return err
+	}
 	e := &Error{Principal: p}
 	kinds := r.Kinds
 	if len(kinds) > 0 && !kindIn(p.Kind, kinds) {
@@ -293,10 +304,12 @@ func (s *Service) Alive(ctx context.Context, p *Principal) error {
 		}
 		return nil
 	}
-	if s.revoked.deadToken(p.TokenID) {
+	if s.revoked.deadToken(p.TokenID) || p.Parent != "" && s.revoked.deadToken(p.Parent) {
 		return refuse(TokenRevoked, "fact")
 	}
-	if s.revoked.deadSession(p.Session, p.Session.String(), p.Subject.ID, p.Subject.Account) {
+	sid := p.Session.String()
+	if s.revoked.deadSession(p.Session, sid, p.Subject.ID, p.Subject.Account) ||
+		p.ClientID != "" && s.revoked.deadSession(p.Session, sid, p.ClientID, "") {
 		return refuse(TokenRevoked, "fact")
 	}
 	return nil

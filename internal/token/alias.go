@@ -40,6 +40,11 @@ func NewHMAC(kid string, secret []byte) (*Key, error) { return jose.NewHMAC(kid,
 // secret was made by us, long enough, or comes from a system whose clients are in the field.
 func NewRequestKey(secret []byte) (*Key, error) { return jose.NewWeakHMAC("", secret) }
 
+// ParseForeignJWKS returns the public keys of a JWK Set that others made, and that they sign with by libraries of
+// theirs: both forms of an ECDSA signature are theirs to choose. What such a key signs must be accepted once by an
+// identifier in it, never by its bytes.
+func ParseForeignJWKS(data []byte) ([]*Key, error) { return jose.ParseJWKS(data) }
+
 // ParseJWKS returns the public keys of a JWK Set, for verifiers that fetch one from us: of the two forms of an ECDSA
 // signature they take only the one that we make.
 func ParseJWKS(data []byte) ([]*Key, error) {

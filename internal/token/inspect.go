@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 
 	"github.com/sallyport/sallyport/internal/jose"
+	"github.com/sallyport/sallyport/internal/jose/strictjson"
 )
 
 // Unverified is what a token says about itself. Nobody has vouched for any of it.
@@ -29,4 +30,18 @@ func Inspect(raw string) (*Unverified, error) {
 	return &Unverified{
 		Algorithm: p.Algorithm(), KeyID: p.KeyID(), Typ: p.Typ(), Header: string(header), Payload: string(p.UnverifiedPayload()),
 	}, nil
+}
+
+// PeekIssuer returns the iss of a token that nobody has vouched for. It is for choosing whose keys are tried, and for
+// nothing else. The error is ErrMalformed or ErrClaims.
+func PeekIssuer(raw string) (string, error) {
+	p, err := jose.Parse(raw)
+	if err != nil {
+		return "", err
+	}
+	members, err := strictjson.ParseObject(string(p.UnverifiedPayload()), nil)
+	if err != nil {
+		return "", refuse(ErrClaims, "payload: %s", err)
+	}
+	return identifier("iss", strictjson.Find(members, "iss"), maxURI)
 }

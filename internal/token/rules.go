@@ -27,6 +27,10 @@ type Rules struct {
 	AllowNoIssuer bool
 	// Audience is the one audience that aud must name, as text or as an array of one. "" means that aud must be absent.
 	Audience string
+	// AnyAudience asks that aud be there and leaves it to the caller to compare it.
+	AnyAudience bool
+	// NoIssuedAt lets iat be absent; MaxLifetime then bounds nothing. It is for assertions (RFC 7523 section 3).
+	NoIssuedAt bool
 	// MaxLifetime is the most seconds between iat and exp. Zero lets only NoExpiry tokens through.
 	MaxLifetime int64
 	// NoExpiry is for application tokens: exp must be absent. Otherwise it must be there.
@@ -91,6 +95,10 @@ func sameType(a, b string) bool {
 // a token could be theirs, replayed here (CVE-2020-26160 was an array that skipped the check).
 func (r *Rules) checkAudience(c *Claims) error {
 	switch {
+	case r.AnyAudience && c.Audience != nil:
+		return nil
+	case r.AnyAudience:
+		return refuse(ErrAudience, "aud is missing")
 	case r.Audience == "" && c.Audience != nil:
 		return refuse(ErrAudience, "aud is there, none is expected")
 	case r.Audience != "" && (len(c.Audience) != 1 || c.Audience[0] != r.Audience):
@@ -101,6 +109,8 @@ func (r *Rules) checkAudience(c *Claims) error {
 
 func (r *Rules) checkLifetime(c *Claims) error {
 	switch {
+	case c.IssuedAt == Absent && r.NoIssuedAt && c.ExpiresAt != Absent:
+		return nil
 	case c.IssuedAt == Absent:
 		return claimError("iat", "is missing")
 	case r.NoExpiry && c.ExpiresAt != Absent:

@@ -1,0 +1,134 @@
+package core
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+
+	"github.com/sallyport/sallyport/internal/token"
+)
+
+// ClientCredential is how a request says which client it comes from.
+type ClientCredential struct {
+	Method    ClientAuth
+	ID        string // "" for an assertion without client_id
+	Secret    string
+	Assertion string
+	Client    Client
+}
+
+// badClient is the one answer to an unknown client, a wrong secret, a wrong
+// method, and a disabled client.
+func badClient(reason string) *Error {
+	return &Error{Code: BadCredentials, OAuth: OAuthInvalidClient, Reason: reason, Message: "The client is unknown or did not prove who it is"}
+}
+
+// AuthenticateClient says which client a request comes from. *Error
+// BadCredentials with OAuth "invalid_client"; Unavailable.
+func (s *Service) AuthenticateClient(ctx context.Context, r *ClientCredential) (*ClientRecord, error) {
+	c, err := s.authenticateClient(ctx, r)
+	if e := (*Error)(nil); errors.As(err, &e) && e.Code == BadCredentials && e.OAuth == "" {
+		e = badClient(e.Reason)
+		err = e
+	}
+	s.outcome("client", s.oauth.mount, &r.Client, err)
+	return c, err
+}
+
+func (s *Service) authenticateClient(ctx context.Context, r *ClientCredential) (*ClientRecord, error) {
+	now := s.now()
+	id := r.ID
+	if r.Method == AuthPrivateKey {
+		maker, err := token.PeekIssuer(r.Assertion)
+		if err != nil || r.ID != "" && r.ID != maker {
+			return nil, badClient("assertion malformed or of another client")
+		}
+		id = maker // it only chooses whose keys are tried
+	}
+	c, err := s.clientByID(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	// Unknown clients cost what known ones do: a hash and a comparison.
+	proven := secretMatches(c, r.Secret, now)
+	switch {
+	case c == nil:
+		return nil, badClient("unknown client")
+	case c.Auth != r.Method:
+		return nil, badClient("another method of authentication")
+	case r.Method == AuthPrivateKey:
+		a, err := s.verifyClientAssertion(r.Assertion, c, now)
+		if err != nil {
+			return nil, err
+		}
+		if !c.Live() {
+			return nil, badClient("client or account not active")
+		}
+		return c, s.useAssertion(ctx, a, now)
+	case r.Method != AuthNone && !proven:
+		return nil, badClient("wrong secret")
+	case !c.Live():
+		return nil, badClient("client or account not active")
+	}
+	return c, nil
+}
+
+// clientByID reads a client; nil for one that is not there or deleted.
+func (s *Service) clientByID(ctx context.Context, id string) (*ClientRecord, error) {
+	if len(id) > 100 {
+		return nil, nil
+	}
+	c, err := s.store.ClientByID(ctx, id)
+	if errors.Is(err, ErrNoRow) || err == nil && c.State == Deleted {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, storeErr(err)
+	}
+	s.raiseLongest(max(c.RefreshIdleMS, c.SessionMS)) // a client made by another process
+	return c, nil
+}
+
+// secretMatches compares a secret with all live ones, in constant time. Secrets
+// are 256 random bits, so a plain hash hides them.
+func secretMatches(c *ClientRecord, secret string, now int64) bool {
+	sum := sha256.Sum256([]byte(secret))
+	none := [32]byte{}
+	ok := subtle.ConstantTimeCompare(sum[:], none[:])
+	if c == nil {
+		return false
+	}
+	for i := range c.Secrets {
+		match := subtle.ConstantTimeCompare(sum[:], c.Secrets[i].Hash[:])
+		if c.Secrets[i].ExpiresAt != 0 && now >= c.Secrets[i].ExpiresAt {
+			match = 0
+		}
+		ok |= match
+	}
+	return ok == 1 && secret != ""
+}
+
+func (s *Service) verifyClientAssertion(raw string, c *ClientRecord, now int64) (*assertion, error) {
+	if len(c.JWKS) == 0 {
+		return nil, &Error{Code: BadCredentials, Reason: "client without keys"}
+	}
+	keys, err := token.ParseForeignJWKS(c.JWKS)
+	if err != nil {
+		return nil, &Error{Code: Internal, Reason: "keys of client " + c.ID, Err: err}
+	}
+	return s.verifyAssertion(raw, c.ID, keys, now)
+}
+
+// PublicClient finds a live client by its id alone, for the authorization
+// endpoint, which authenticates nobody. *Error BadCredentials.
+func (s *Service) PublicClient(ctx context.Context, id string) (*ClientRecord, error) {
+	c, err := s.clientByID(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if c == nil || !c.Live() {
+		return nil, badClient("unknown or disabled client")
+	}
+	return c, nil
+}

@@ -1,0 +1,86 @@
+package core
+
+import (
+	"context"
+
+	"github.com/sallyport/sallyport/internal/token"
+)
+
+// BrowserLogin is a browser that somebody logged in with. Its cookie is a
+// signed token for a session row of the browser mount, so a dump of the
+// database yields no cookie, and everything that ends sessions ends it.
+type BrowserLogin struct {
+	Cookie   string // set by LoginBrowser alone
+	Session  *Session
+	Subject  *Subject
+	AuthTime int64 // when the password was checked; Unix milliseconds
+	Expires  int64 // of the cookie
+}
+
+// LoginBrowser checks user name and password, as Login does with the same
+// counters and the same one refusal, and opens a browser login. Account is a
+// short name. r.Mount is ignored. Each login has a new cookie: the caller sets
+// it and ends the one before, so that a cookie planted in a browser is no
+// login of its user.
+func (s *Service) LoginBrowser(ctx context.Context, r *LoginRequest) (*BrowserLogin, error) {
+	own := *r
+	own.Mount, own.WithoutRefresh = s.oauth.browser, false
+	now := s.now()
+	b, err := s.loginBrowser(ctx, &own, now)
+	s.outcome("login", own.Mount, &own.Client, err)
+	return b, err
+}
+
+func (s *Service) loginBrowser(ctx context.Context, r *LoginRequest, now int64) (*BrowserLogin, error) {
+	opened, err := s.openByPassword(ctx, r, now)
+	if err != nil {
+		return nil, err
+	}
+	cookie, err := s.refreshToken(r.Mount, opened.Session)
+	if err != nil {
+		return nil, err
+	}
+	return &BrowserLogin{
+		Cookie: cookie, Session: opened.Session, Subject: opened.Subject,
+		AuthTime: opened.Session.CreatedAt, Expires: opened.Session.RefreshExpires,
+	}, nil
+}
+
+// Browser says who a cookie stands for. *Error: TokenInvalid and below when it
+// stands for nobody any more, Unavailable.
+func (s *Service) Browser(ctx context.Context, cookie string, c *Client) (*BrowserLogin, error) {
+	now := s.now()
+	p, err := s.verified(ctx, s.oauth.browser, cookie, now, token.Refresh)
+	if err != nil {
+		return nil, err
+	}
+	sess, subj, err := s.store.SessionByID(ctx, p.Session)
+	if err != nil {
+		return nil, storeErr(err)
+	}
+	if now-sess.LastUsedAt >= s.oauth.cfg.BrowserIdleMS {
+		return nil, refuse(TokenExpired, "browser login idle")
+	}
+	s.touches.session(Touch{ID: sess.ID, At: now, Address: addressText(c.Address)})
+	return &BrowserLogin{Session: sess, Subject: subj, AuthTime: sess.CreatedAt, Expires: sess.RefreshExpires}, nil
+}
+
+// EndBrowser ends a browser login and the OAuth sessions that came from it.
+// Ending it twice is no error.
+func (s *Service) EndBrowser(ctx context.Context, b *BrowserLogin, c *Client) error {
+	now := s.now()
+	sid := b.Session.ID.String()
+	ev := c.event("logout")
+	ev.Actor, ev.Account, ev.Subject, ev.Session, ev.Mount = "user:"+b.Subject.ID, b.Subject.Account, b.Subject.ID, sid, BrowserMount
+	// The login first: no new session can come from it while the others end.
+	if _, err := s.revokeSessions(ctx, &RevokeSessionsParams{ID: &b.Session.ID, Reason: "logout", Event: ev}); err != nil {
+		return err
+	}
+	ev.Mount = OAuthMount
+	_, err := s.store.RevokeGrants(ctx, &RevokeGrantsParams{Browser: sid, Reason: "logout", FactPurgeAt: s.factPurgeAt(now), Now: now, Event: ev})
+	if err != nil {
+		return storeErr(err)
+	}
+	s.cache.drop()
+	return s.catchUp(ctx)
+}

@@ -1,0 +1,193 @@
+package core
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+)
+
+// CodeRequest asks for an authorization code. The caller (the authorization
+// endpoint) has checked redirect URI, response type, scope and consent.
+type CodeRequest struct {
+	Client      *ClientRecord
+	Browser     *BrowserLogin // who logged in, and when
+	RedirectURI string
+	Challenge   string // S256; needed
+	Nonce       string
+	Scope       []string // as AllowedScope gave it
+	Audience    []string // subset of the client's; nil = all
+}
+
+// IssueCode makes a code, good once within CodeLifetimeMS. *Error: FieldInvalid,
+// BadCredentials when user, client or login changed since they were read,
+// Unavailable.
+func (s *Service) IssueCode(ctx context.Context, r *CodeRequest) (string, error) {
+	if !r.Client.MayUse(GrantCode) {
+		return "", mayUse(&r.Client.OAuthClient, GrantCode)
+	}
+	if !validChallenge(r.Challenge) {
+		return "", oauthError(OAuthInvalidRequest, "code_challenge", "A code_challenge of method S256 is needed (RFC 7636)")
+	}
+	if len(r.Nonce) > 512 {
+		return "", oauthError(OAuthInvalidRequest, "nonce", "The nonce is too long")
+	}
+	aud := s.audienceOf(&r.Client.OAuthClient)
+	if len(r.Audience) > 0 {
+		if !subset(r.Audience, aud) {
+			return "", oauthError(OAuthInvalidTarget, "audience", "This client may not ask for that audience")
+		}
+		aud = r.Audience
+	}
+	subj := r.Browser.Subject
+	if subj.Account != r.Client.Account {
+		return "", refuse(BadCredentials, "user of another account")
+	}
+	var b [32]byte
+	_, _ = rand.Read(b[:])
+	code := base64.RawURLEncoding.EncodeToString(b[:])
+	now := s.now()
+	err := s.store.CreateCode(ctx, &CreateCodeParams{Now: now, Code: AuthCode{
+		Hash: sha256.Sum256([]byte(code)), Client: r.Client.ID, ClientVersion: r.Client.Version,
+		RedirectURI: r.RedirectURI, Challenge: r.Challenge, Nonce: r.Nonce, Scope: r.Scope, Audience: aud,
+		Subject: subj.ID, SubjectVersion: subj.Version, Account: subj.Account, AccountVersion: subj.AccountVersion,
+		AuthTime: r.Browser.AuthTime, Browser: r.Browser.Session.ID.String(), CreatedAt: now, ExpiresAt: now + CodeLifetimeMS,
+	}})
+	if errors.Is(err, ErrStale) {
+		return "", refuse(BadCredentials, "changed since the login")
+	}
+	if err != nil {
+		return "", storeErr(err)
+	}
+	return code, nil
+}
+
+// validChallenge reports a SHA-256 in base64url, as S256 gives it.
+func validChallenge(c string) bool {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(c)
+	return err == nil && len(c) == 43 && len(b) == sha256.Size
+}
+
+// RedeemRequest presents a code at the token endpoint.
+type RedeemRequest struct {
+	Auth        *ClientRecord // as AuthenticateClient gave it
+	Code        string
+	RedirectURI string
+	Verifier    string
+	Client      Client
+}
+
+// RedeemCode opens the session that a code stands for. A second use by the same
+// client ends it again.
+func (s *Service) RedeemCode(ctx context.Context, r *RedeemRequest) (*OAuthGranted, error) {
+	g, err := s.redeemCode(ctx, r)
+	s.outcome("authorization_code", s.oauth.mount, &r.Client, err)
+	return g, err
+}
+
+func (s *Service) redeemCode(ctx context.Context, r *RedeemRequest) (*OAuthGranted, error) {
+	if err := mayUse(&r.Auth.OAuthClient, GrantCode); err != nil {
+		return nil, err
+	}
+	now := s.now()
+	hash := sha256.Sum256([]byte(r.Code))
+	code, err := s.store.CodeByHash(ctx, hash)
+	switch {
+	case errors.Is(err, ErrNoRow):
+		return nil, invalidGrant("no such code")
+	case err != nil:
+		return nil, storeErr(err)
+	case code.Client != r.Auth.ID:
+		return nil, invalidGrant("code of another client")
+	}
+	// A code that was used is a replay whatever else is wrong with the request:
+	// the store ends its session. Otherwise what is wrong is found before
+	// anything moves.
+	if code.UsedAt == 0 {
+		if err := checkRedeem(code, r); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.hearing(ctx, now); err != nil {
+		return nil, err
+	}
+	withRefresh := r.Auth.MayUse(GrantRefresh)
+	if err := s.canIssue(s.oauth.mount, withRefresh); err != nil {
+		return nil, err
+	}
+	if err := s.ensureIDKey(ctx, &r.Auth.OAuthClient); err != nil {
+		return nil, err
+	}
+	return s.redeemStep(ctx, r, code, withRefresh, now)
+}
+
+// checkRedeem compares what the code is bound to (RFC 6749 section 4.1.3, RFC
+// 7636 section 4.6).
+func checkRedeem(code *AuthCode, r *RedeemRequest) error {
+	if subtle.ConstantTimeCompare([]byte(code.RedirectURI), []byte(r.RedirectURI)) != 1 {
+		return invalidGrant("another redirect_uri")
+	}
+	if n := len(r.Verifier); n < 43 || n > 128 {
+		return invalidGrant("code_verifier missing or of a wrong length")
+	}
+	sum := sha256.Sum256([]byte(r.Verifier))
+	if subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(code.Challenge)) != 1 {
+		return invalidGrant("code_verifier does not match")
+	}
+	return nil
+}
+
+func (s *Service) redeemStep(ctx context.Context, r *RedeemRequest, code *AuthCode, withRefresh bool, now int64) (*OAuthGranted, error) {
+	policy := s.rotationOf(&r.Auth.OAuthClient)
+	m := *s.oauth.mount
+	m.Policy.Rotation = policy
+	if !withRefresh {
+		// The session is as long as its one access token.
+		m.Policy.Rotation = Rotation{IdleMS: r.Auth.AccessMS, AbsoluteMS: r.Auth.AccessMS}
+	}
+	sess := s.newSession(&m, &r.Client, now, withRefresh)
+	sess.Account, sess.SubjectKind, sess.Subject = code.Account, SubjectUser, code.Subject
+	sess.Credential, sess.LoginName = "code", ""
+	grant := SessionGrant{
+		Client: code.Client, Scope: code.Scope, Audience: code.Audience,
+		AuthTime: code.AuthTime, Nonce: code.Nonce, Browser: code.Browser,
+	}
+	ev, replay := r.Client.event("login"), r.Client.event("code.replay")
+	for _, e := range []*Event{&ev, &replay} {
+		e.Actor, e.Account, e.Subject, e.Mount = "user:"+code.Subject, code.Account, code.Subject, m.ID
+		e.Detail = map[string]string{"client": code.Client}
+	}
+	res, err := s.store.RedeemCode(ctx, &RedeemCodeParams{
+		Hash: code.Hash, Client: r.Auth.ID, ClientVersion: r.Auth.Version, Grant: grant,
+		Open: OpenSessionParams{
+			Session: *sess,
+			Gate: Gate{
+				SubjectKind: SubjectUser, Subject: code.Subject, Version: code.SubjectVersion,
+				Account: code.Account, AccountVersion: code.AccountVersion,
+			},
+			MaxPerSubject: s.cfg.MaxSessionsPerSubject, FactPurgeAt: s.factPurgeAt(now), Now: now, Event: ev,
+		},
+		ReplayEvent: replay,
+	})
+	if err != nil {
+		return nil, storeErr(err)
+	}
+	switch res.Verdict {
+	case CodeRedeemed:
+	case CodeReplayed:
+		if err := s.catchUp(ctx); err != nil {
+			return nil, err
+		}
+		return nil, invalidGrant("code used before")
+	default:
+		return nil, invalidGrant("code " + string(res.Verdict))
+	}
+	g, err := s.issueOAuth(&r.Auth.OAuthClient, &grant, res.Session, res.Subject, now, true)
+	if err != nil {
+		return nil, err
+	}
+	g.Verdict = string(res.Verdict)
+	return g, nil
+}
