@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,7 +90,7 @@ func (b *bench) start(ctx context.Context) error {
 		return err
 	}
 	b.upstream = b.process("floor", ports[0], "-listen", ports[0])
-	b.floor = b.process("floor", ports[1], "-listen", ports[1], "-db", filepath.Join(b.dir, "floor.db"), "-upstream", "http://"+ports[0])
+	b.floor = b.process("floor", ports[1], "-listen", ports[1], "-db", filepath.Join(b.dir, "floor.db"), "-upstream", "http://"+ports[0], "-slots", strconv.Itoa(hashSlots()))
 	for _, p := range []*sut.Process{b.upstream, b.floor} {
 		if err := b.run(ctx, p); err != nil {
 			return err

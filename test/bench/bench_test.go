@@ -34,7 +34,7 @@ func TestSmoke(t *testing.T) {
 			t.Errorf("%s: %s: floor %q and ratio %v; want both or neither", l.Group, l.Name, l.Floor, l.Ratio)
 		}
 	}
-	want := map[string]int{"refresh": 9, "login": 2, "flood": 2, "verify": 9, "gateway": 6, "start": 3, "memory": 4}
+	want := map[string]int{"refresh": 9, "login": 2, "flood": 4, "verify": 9, "gateway": 6, "start": 3, "memory": 4}
 	for name, n := range want {
 		if seen[name] != n {
 			t.Errorf("group %s has %d figures, want %d", name, seen[name], n)

@@ -131,7 +131,7 @@ func (b *bench) logins() []client {
 var loginGroup = group{
 	name: "login", title: "Logging in (argon2id, 19 MiB, 2 passes): logins a second", unit: "1/s",
 	probes: func(_ context.Context, b *bench) ([]probe, error) {
-		slots := max(1, runtime.NumCPU()-1)
+		slots := hashSlots()
 		bare := fmt.Sprintf("floor: bare argon2id, %d at once", slots)
 		return []probe{
 			{bare, "", func(context.Context) (figure, error) { return bareHashes(slots, b.length), nil }},
@@ -139,6 +139,9 @@ var loginGroup = group{
 		}, nil
 	},
 }
+
+// hashSlots is how many passwords the server hashes at once unless told.
+func hashSlots() int { return max(1, runtime.NumCPU()-1) }
 
 // bareHashes counts hashes in as many loops as the server has slots.
 func bareHashes(loops int, length time.Duration) figure {
@@ -165,19 +168,27 @@ var floodGroup = group{
 		if err != nil {
 			return nil, err
 		}
-		const alone = "rotating, HS256, alone"
-		return []probe{
-			b.probeOf(alone, "", &b.server.Process, chains),
-			{fmt.Sprintf("rotating, HS256, beside %d login loops", b.n), alone, func(ctx context.Context) (figure, error) {
-				flood := load{addr: b.address(&b.server.Process), clients: b.logins(), length: b.warm + b.length}
+		hashes := clientsOf(b.n, func(int) client { return post("/hash", formType, form("password", userPassword), "xxx") })
+		floorChains := b.floorChains("/rotate", 600)
+		beside := func(p *sut.Process, refreshing, flooding []client) func(context.Context) (figure, error) {
+			return func(ctx context.Context) (figure, error) {
+				flood := load{addr: b.address(p), clients: flooding, length: b.warm + b.length}
 				done := make(chan error, 1)
 				go func() {
 					_, err := flood.run()
 					done <- err
 				}()
-				f, err := b.under(ctx, &b.server.Process, chains)
+				f, err := b.under(ctx, p, refreshing)
 				return f, errors.Join(err, <-done)
-			}},
+			}
+		}
+		const bare, bareBeside = "floor: rotation of one row, alone", "floor: … beside bare argon2id in slots"
+		const alone = "rotating, HS256, alone"
+		return []probe{
+			b.probeOf(bare, "", b.floor, floorChains),
+			b.probeOf(alone, bare, &b.server.Process, chains),
+			{bareBeside, bare, beside(b.floor, floorChains, hashes)},
+			{fmt.Sprintf("rotating, HS256, beside %d login loops", b.n), bareBeside, beside(&b.server.Process, chains, b.logins())},
 		}, nil
 	},
 }

@@ -7,7 +7,8 @@
 // makes one: a refresh that changes nothing. POST /rotate checks one, moves one
 // row of a SQLite file by one conditional update, durable before the answer and
 // committed in groups, and makes two: a rotating refresh. POST /rotate-es256
-// adds two ES256 signatures. GET /stations is an API to stand in front of;
+// adds two ES256 signatures. POST /hash computes one argon2id hash, -slots at
+// once. GET /stations is an API to stand in front of;
 // /proxied is that of -upstream behind a bare httputil.ReverseProxy.
 package main
 
@@ -29,15 +30,18 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"golang.org/x/crypto/argon2"
 )
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "address")
 	db := flag.String("db", "", "SQLite file for /rotate")
 	upstream := flag.String("upstream", "", "URL behind /proxied")
+	slots := flag.Int("slots", 1, "hashes at once")
 	rows := flag.Int("rows", 1000, "sessions in the file")
 	flag.Parse()
-	mux, err := routes(*db, *rows, *upstream)
+	mux, err := routes(*db, *rows, *slots, *upstream)
 	if err == nil {
 		err = http.ListenAndServe(*listen, mux)
 	}
@@ -45,7 +49,7 @@ func main() {
 	os.Exit(1)
 }
 
-func routes(db string, rows int, upstream string) (*http.ServeMux, error) {
+func routes(db string, rows, slots int, upstream string) (*http.ServeMux, error) {
 	mux := http.NewServeMux()
 	fixed := []byte(`{"access_token":"` + strings.Repeat("x", 580) + `"}`)
 	mux.HandleFunc("GET /ready", func(http.ResponseWriter, *http.Request) {})
@@ -53,6 +57,13 @@ func routes(db string, rows int, upstream string) (*http.ServeMux, error) {
 		if r.ParseForm() == nil {
 			answer(w, fixed)
 		}
+	})
+	slot := make(chan struct{}, slots)
+	mux.HandleFunc("POST /hash", func(w http.ResponseWriter, r *http.Request) {
+		slot <- struct{}{}
+		argon2.IDKey([]byte(r.PostFormValue("password")), make([]byte, 16), 2, 19*1024, 1, 32)
+		<-slot
+		answer(w, fixed)
 	})
 	mux.HandleFunc("GET /stations", func(w http.ResponseWriter, _ *http.Request) { answer(w, fixed) })
 	f, err := newForge()
