@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"mime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -102,7 +103,12 @@ func (q *request) mediaType() (kind placeKind, boundary string, err error) {
 			return fromForm, "", nil
 		case q.ep.parts && mt == "multipart/form-data" && params["boundary"] != "":
 			return fromForm, params["boundary"], nil
+		case slices.Contains(q.ep.types, mt):
+			return fromJSON, "", nil
 		}
+	}
+	if slices.Contains(q.ep.types, "*/*") && len(vals) == 1 {
+		return fromJSON, "", nil
 	}
 	return "", "", &core.Error{Code: core.MediaTypeUnsupported, Message: "Send the body as " + strings.Join(q.ep.mediaTypes(), " or ")}
 }

@@ -59,8 +59,9 @@ type endpoint struct {
 	slots    []slot
 	jsonRoot *jsonNode
 	uses     map[placeKind]bool
-	refuses  bool // a route refuses unknown body fields
-	parts    bool // forms may come as multipart/form-data
+	refuses  bool     // a route refuses unknown body fields
+	parts    bool     // forms may come as multipart/form-data
+	types    []string // further media types of JSON
 }
 
 // boundRoute is a route with its inputs bound to the endpoint's slots.
@@ -240,6 +241,9 @@ func (e *endpoint) add(b *boundRoute) {
 	}
 	e.refuses = e.refuses || b.refuse
 	e.parts = e.parts || b.multipart
+	for _, t := range b.jsonTypes {
+		e.types = appendNew(e.types, t)
+	}
 	e.routes = append(e.routes, b)
 }
 

@@ -59,8 +59,9 @@ type routeDef struct {
 	inputs    []*inputDef
 	byName    map[string]*inputDef
 	places    []place
-	refuse    bool // unknown body fields are refused
-	multipart bool // forms may come as multipart/form-data
+	refuse    bool     // unknown body fields are refused
+	multipart bool     // forms may come as multipart/form-data
+	jsonTypes []string // further media types of JSON; "*/*" for any
 	when      *condition
 	headers   []headerDef
 	answers   []*answerDef

@@ -90,7 +90,8 @@ func scopeNames(in scope) []string {
 		{inPrincipal, "answers of verify and whoami"},
 		{inLogout, "answers of logout and none"},
 		{inError, "errors"},
-		{inEach, "`$each`"},
+		{inEach, "`$each` over violations"},
+		{inEntry, "`$each` over a list"},
 	} {
 		if in&s.bit != 0 {
 			out = append(out, s.name)

@@ -248,6 +248,9 @@ func (e *endpoint) requestBody() jsonObject {
 		media := jsonObject{"schema": anyOf(schemas)}
 		if kind == fromJSON {
 			contents["application/json"] = media
+			for _, t := range e.types {
+				contents[t] = media
+			}
 			continue
 		}
 		contents["application/x-www-form-urlencoded"] = media

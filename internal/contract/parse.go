@@ -271,12 +271,12 @@ func (p *parser) content(n *node) content {
 	mt, _, _ := strings.Cut(full, ";")
 	mt = strings.TrimSpace(mt)
 	switch {
-	case isPrintable(strings.ReplaceAll(full, " ", "")) && (mt == "application/json" || strings.HasPrefix(mt, "application/") && strings.HasSuffix(mt, "+json")):
+	case isPrintable(strings.ReplaceAll(full, " ", "")) && (mt == "application/json" || strings.HasPrefix(mt, "application/") && strings.Contains(mt, "json")):
 		return content{mediaType: full}
 	case isPrintable(strings.ReplaceAll(full, " ", "")) && mt == "text/plain":
 		return content{mediaType: full, plain: true}
 	}
-	p.add(v.pos, "`content_type: %s` cannot be written; want application/json, a type that ends in +json, or text/plain", clip(full))
+	p.add(v.pos, "`content_type: %s` cannot be written; want application/json, another JSON type such as application/problem+json, or text/plain", clip(full))
 	return content{}
 }
 

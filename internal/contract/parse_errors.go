@@ -109,6 +109,7 @@ func (p *parser) errorDef(code core.Code, en entry, inputs map[string]*inputDef)
 		p.add(en.pos, "%s has no body; give it one, write `body: null` for none, or set `error: {body: …}` for all", en.key)
 	}
 	d.status = p.errorStatus(code, n)
+	p.location(d.status, d.headers, en.pos)
 	return d
 }
 
@@ -122,8 +123,8 @@ func (p *parser) errorStatus(code core.Code, n *node) int {
 	s, ok := v.value.(int64)
 	server := code.Is(core.Unavailable) || code.Is(core.Internal)
 	switch {
-	case !ok || v.kind != scalarNode || s != 200 && (s < 400 || s > 599):
-		p.add(v.pos, "`status: %s` is no error status; want 400 to 599, here %d (or 200, where old clients read the error from the body alone)", clip(v.text), defaultStatus(code))
+	case !ok || v.kind != scalarNode || s != 200 && !redirects(int(s)) && (s < 400 || s > 599):
+		p.add(v.pos, "`status: %s` is no error status; want 400 to 599, here %d (or 200, where old clients read the error from the body alone, or 302 or 303 for a form's redirect)", clip(v.text), defaultStatus(code))
 	case server && s < 500:
 		p.add(v.pos, "%s is a failure of the server: its status is 500 to 599, such as %d, or clients would throw good tokens away", code, defaultStatus(code))
 	case !server && s >= 500 && !(code == core.TooMany && s == 503):

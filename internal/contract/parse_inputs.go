@@ -169,7 +169,7 @@ func problemMessage(kind string) string {
 	return kind
 }
 
-var acceptKeys = []string{"json", "form", "query", "path", "header", "cookie", "basic", "bearer", "authorization", "unknown_fields", "multipart"}
+var acceptKeys = []string{"json", "form", "query", "path", "header", "cookie", "basic", "bearer", "authorization", "unknown_fields", "multipart", "json_types"}
 
 // accept reads where the inputs of a route come from. The order of the file
 // is the order of preference where an input has several places.
@@ -181,6 +181,9 @@ func (p *parser) accept(n *node, r *routeDef, own map[string]*node) {
 	r.refuse = p.choiceOf(n, "unknown_fields", "ignore", []string{"ignore", "refuse"}) == "refuse"
 	if r.multipart = p.boolean(n, "multipart", false); r.multipart && n.get("form") == nil {
 		p.add(n.get("multipart").pos, "`multipart` lets a form come as multipart/form-data, and there is no `form`; add it, or leave `multipart` out")
+	}
+	if v := n.get("json_types"); v != nil {
+		r.jsonTypes = p.jsonTypes(v, n.get("json") != nil)
 	}
 	for _, en := range n.entries {
 		switch en.key {
@@ -202,6 +205,24 @@ func (p *parser) accept(n *node, r *routeDef, own map[string]*node) {
 			}
 		}
 	}
+}
+
+// jsonTypes reads further media types under which clients send JSON.
+func (p *parser) jsonTypes(n *node, hasJSON bool) []string {
+	if !hasJSON {
+		p.add(n.pos, "`json_types` names further media types of JSON, and there is no `json`; add it, or leave `json_types` out")
+	}
+	var out []string
+	for _, t := range p.strings(n, "`json_types`") {
+		t = strings.ToLower(t)
+		main, sub, ok := strings.Cut(t, "/")
+		if t != "*/*" && (!ok || !isToken(main) || !isToken(sub) || t == "application/x-www-form-urlencoded" || t == "multipart/form-data") {
+			p.add(n.pos, "%q is no media type for JSON; want one such as text/plain, or */* for any", clip(t))
+			continue
+		}
+		out = append(out, t)
+	}
+	return out
 }
 
 func (p *parser) scheme(s string, at pos) string {

@@ -323,16 +323,38 @@ func (p *parser) answer(n *node, r *routeDef) *answerDef {
 	}
 	if s := n.get("status"); s != nil {
 		v, ok := s.value.(int64)
-		if !ok || v < 200 || v > 299 {
-			p.add(s.pos, "`status: %s` is no success; want 200 to 299", clip(s.text))
+		if !ok || (v < 200 || v > 299) && !redirects(int(v)) {
+			p.add(s.pos, "`status: %s` is no success; want 200 to 299, or 302 or 303 for a form's redirect", clip(s.text))
 			return a
 		}
 		a.status = int(v)
 	}
+	p.location(a.status, a.headers, n.pos)
 	if a.body != nil && (a.status == http.StatusNoContent || a.status == http.StatusResetContent) {
 		p.add(n.pos, "status %d has no body; leave `body` out, or answer 200", a.status)
 	}
 	return a
+}
+
+// redirects says whether a status sends a browser elsewhere after a form.
+func redirects(status int) bool {
+	return status == http.StatusFound || status == http.StatusSeeOther
+}
+
+// location demands a redirect's target, and that no input chooses it: an open
+// redirect sends people who trust this host wherever a stranger likes.
+func (p *parser) location(status int, headers []headerDef, at pos) {
+	i := slices.IndexFunc(headers, func(h headerDef) bool { return h.name == "Location" })
+	if !redirects(status) {
+		return
+	}
+	if i < 0 {
+		p.add(at, "a redirect without a target; add `headers: {Location: /}`")
+		return
+	}
+	if _, fixed := headers[i].value.(*constant); !fixed {
+		p.add(at, "the target of a redirect must be fixed in the file; write a constant such as `headers: {Location: /}`")
+	}
 }
 
 var cookieKeys = []string{"value", "path", "domain", "http_only", "secure", "same_site", "max_age", "delete", "when"}

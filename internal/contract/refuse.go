@@ -171,6 +171,15 @@ func headerText(s string) string {
 // noStore keeps answers with tokens, and refusals, out of caches (RFC 6749
 // section 5.1).
 func noStore(h http.Header) {
-	h["Cache-Control"] = []string{"no-store"}
-	h["Pragma"] = []string{"no-cache"}
+	h["Cache-Control"] = headNoStore
+	h["Pragma"] = headNoCache
 }
+
+// Header values that never change are shared: adding to one copies it first,
+// its capacity being its length.
+var (
+	headNoStore = []string{"no-store"}
+	headNoCache = []string{"no-cache"}
+	headNoSniff = []string{"nosniff"}
+	headJSON    = []string{"application/json"}
+)

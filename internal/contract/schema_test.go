@@ -68,6 +68,7 @@ func fileSchema() map[string]any {
 		places[k] = mapOf(obj{})
 	}
 	places["bearer"], places["unknown_fields"], places["multipart"] = obj{"type": "string"}, enum("ignore", "refuse"), boolean
+	places["json_types"] = listOrOne
 	root["$defs"] = obj{
 		"token": closed(tokenKeys, tok), "refresh": closed(append(slices.Clone(tokenKeys), "rotation"), tok),
 		"input": closed(inputKeys, obj{
@@ -83,7 +84,7 @@ func fileSchema() map[string]any {
 			r["required"] = []string{"route", "grant", "answer"}
 			return r
 		}(),
-		"answer": closed(answerKeys, obj{"status": obj{"type": "integer", "minimum": 200, "maximum": 299}, "headers": headers, "cookies": mapOf(ref("cookie")), "content_type": str}),
+		"answer": closed(answerKeys, obj{"status": obj{"type": "integer", "minimum": 200, "maximum": 303}, "headers": headers, "cookies": mapOf(ref("cookie")), "content_type": str}),
 		"cookie": closed(cookieKeys, obj{
 			"value": str, "path": str, "domain": str, "http_only": boolean, "secure": obj{"enum": []any{"auto", "always", "never", true, false}},
 			"same_site": enum("strict", "lax", "none"), "max_age": str, "delete": boolean,

@@ -117,8 +117,11 @@ func (m *Mounted) write(w http.ResponseWriter, r *http.Request, q *request, out 
 	}
 	bp := buffers.Get().(*[]byte)
 	body := a.content.appendBody((*bp)[:0], a.body, e)
-	h["Content-Type"] = []string{a.content.header()}
-	h["X-Content-Type-Options"] = []string{"nosniff"}
+	h["Content-Type"] = headJSON
+	if a.content.mediaType != "" {
+		h["Content-Type"] = []string{a.content.mediaType}
+	}
+	h["X-Content-Type-Options"] = headNoSniff
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(a.status)
 	if r.Method != http.MethodHead {

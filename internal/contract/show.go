@@ -169,7 +169,7 @@ func sketch(t template) string {
 		}
 		return s
 	case *each:
-		return "[" + sketch(t.item) + " for each violation]"
+		return "[" + sketch(t.item) + " for each of " + t.over.src + "]"
 	}
 	return "…"
 }

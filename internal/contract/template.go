@@ -269,31 +269,45 @@ func (c *choice) schema() map[string]any {
 	return map[string]any{"anyOf": []any{c.then.schema(), c.otherwise.schema()}}
 }
 
-// each writes an array with one item a violation.
-type each struct{ item template }
+// each writes an array with one item a violation, or one for each member of a
+// list.
+type each struct {
+	over *expr
+	item template
+}
 
 func (t *each) append(dst []byte, e *env) []byte {
-	dst = append(dst, '[')
-	if e.refusal != nil {
-		inner := *e
-		first := true
-		for i := range e.refusal.violations {
-			inner.item = &e.refusal.violations[i]
-			if !t.item.there(&inner) {
-				continue
-			}
-			if !first {
-				dst = append(dst, ',')
-			}
-			first = false
-			dst = t.item.append(dst, &inner)
+	v := t.over.eval(e)
+	inner := *e
+	first := true
+	one := func() {
+		if !t.item.there(&inner) {
+			return
 		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = t.item.append(dst, &inner)
+	}
+	dst = append(dst, '[')
+	for i := range v.viol {
+		inner.item = &v.viol[i]
+		one()
+	}
+	for i := range v.list {
+		inner.entry = &v.list[i]
+		one()
 	}
 	return append(dst, ']')
 }
 
-func (t *each) there(*env) bool        { return true }
-func (t *each) walk(visit func(*expr)) { t.item.walk(visit) }
+func (t *each) there(*env) bool { return true }
+func (t *each) walk(visit func(*expr)) {
+	visit(t.over)
+	t.item.walk(visit)
+}
+
 func (t *each) schema() map[string]any {
 	return map[string]any{"type": "array", "items": t.item.schema()}
 }

@@ -92,16 +92,20 @@ func (c *templates) operator(n *node, ops map[string]entry, o *object) template 
 	if en, ok := ops["$each"]; ok {
 		only("$each", "$item")
 		item, has := ops["$item"]
-		if s, _ := en.val.value.(string); s != "$violations" || c.scope&inError == 0 {
-			c.rep.add(en.pos, "$each runs over the wrong inputs of an error; write `$each: $violations` in an error's body")
-		}
+		over := c.over(en.val)
 		if !has || len(o.members) > 0 {
 			c.rep.add(en.pos, "$each wants exactly one thing beside it: $item, what to write for each")
 			return o
 		}
+		if over == nil {
+			return o
+		}
 		inner := *c
-		inner.scope |= inEach
-		return &each{item: inner.parse(item.val)}
+		inner.scope |= inEntry
+		if over.out == tViolations {
+			inner.scope = c.scope | inEach
+		}
+		return &each{over: over, item: inner.parse(item.val)}
 	}
 	when, ok := ops["$when"]
 	if !ok {
@@ -120,6 +124,21 @@ func (c *templates) operator(n *node, ops map[string]entry, o *object) template 
 		ch.otherwise = c.parse(v.val)
 	}
 	return ch
+}
+
+// over reads what $each runs over.
+func (c *templates) over(n *node) *expr {
+	s, _ := n.value.(string)
+	if !strings.HasPrefix(s, "$") {
+		c.rep.add(n.pos, "$each runs over a list such as $user.roles, or over the wrong inputs of an error: `$each: $violations`")
+		return nil
+	}
+	x := c.expression(s, n.pos)
+	if x != nil && x.out != tViolations && x.out != tList {
+		c.rep.add(n.pos, "$each runs over a list such as $user.roles; %s is %s", clip(s), typeNames[x.out])
+		return nil
+	}
+	return x
 }
 
 // condition reads `$value` or a mapping of names to what they must be.

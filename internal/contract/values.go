@@ -20,6 +20,7 @@ const (
 	inLogout                      // answers of logout
 	inError                       // refusals
 	inEach                        // inside $each over violations
+	inEntry                       // inside $each over a list
 )
 
 const (
@@ -35,6 +36,7 @@ type env struct {
 	token     *core.TokenValues
 	refusal   *refusal
 	item      *core.Violation
+	entry     *string
 	req       *request
 }
 
@@ -205,6 +207,12 @@ var allValues = []known{
 			return value{}
 		}
 		return text(e.req.http.Method)
+	}},
+	{"entry", tText, inEntry, "the member of the list that `$each` is at", func(e *env, _ []string) value {
+		if e.entry == nil {
+			return value{}
+		}
+		return text(*e.entry)
 	}},
 	{"status", tInt, inError, "the HTTP status", ofRefusal(func(r *refusal) value { return number(int64(r.status)) })},
 	{"status_text", tText, inError, "its standard text, such as Unauthorized", ofRefusal(func(r *refusal) value { return text(http.StatusText(r.status)) })},
