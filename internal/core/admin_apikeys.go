@@ -143,13 +143,16 @@ func (s *Service) RotateAPIKey(ctx context.Context, actor Actor, id string, over
 	}
 	now := s.now()
 	k := rec.APIKey
-	newest := k.Secrets[0]
+	var newest APISecret // none in a store restored in parts
+	if len(k.Secrets) > 0 {
+		newest = k.Secrets[0]
+	}
 	secret, sealed, err := s.newAPISecret(&k, newest.Number+1, now)
 	if err != nil {
 		return nil, err
 	}
 	secrets := []APISecret{sealed}
-	if overlapMS > 0 {
+	if overlapMS > 0 && newest.Number > 0 {
 		newest.ExpiresAt = now + overlapMS
 		secrets = append(secrets, newest)
 	}

@@ -314,3 +314,19 @@ func TestExchangeStoreFails(t *testing.T) {
 	_, err := w.exchange(m, w.request(k, "1", start), home)
 	w.must(err)
 }
+
+// TestRotateWithoutSecret: a key whose secrets are gone (a store restored in
+// parts) gets a new one and no panic.
+func TestRotateWithoutSecret(t *testing.T) {
+	m := netography("net", core.DefaultAccount)
+	w := newWorld(t, m)
+	k := w.apiKey("", "daemon")
+	_, err := w.disk.ChangeAPIKey(w.ctx, &core.ChangeAPIKeyParams{ID: k.Key.ID, Patch: core.APIKeyPatch{Secrets: &[]core.APISecret{}}, Now: start})
+	w.must(err)
+	_, err = w.exchange(m, w.request(k, "1", start), home)
+	wantCode(t, err, core.RequestTokenInvalid)
+	fresh, err := w.svc.RotateAPIKey(w.ctx, admin, k.Key.ID, hour, "")
+	w.must(err)
+	_, err = w.exchange(m, w.request(fresh, "2", start), home)
+	w.must(err)
+}

@@ -379,3 +379,78 @@ func TestCompromiseEndsAPIKeys(t *testing.T) {
 	_, err = w.exchange(m, w.request(other, "3", start), home)
 	w.must(err)
 }
+
+// TestRenew50AtOnce: renewals of one token at once are no reuse, and the
+// session lives on.
+func TestRenew50AtOnce(t *testing.T) {
+	for _, m := range []*core.Mount{bare("bare", core.DefaultAccount), netography("net", core.DefaultAccount)} {
+		t.Run(m.Contract, func(t *testing.T) {
+			w := newWorld(t, m)
+			w.user("ann")
+			g, err := w.svc.Login(w.ctx, &core.LoginRequest{Mount: m, Username: "ann", Password: right, WithoutRefresh: true, Client: from(home)})
+			w.must(err)
+			if g.RefreshToken != "" || g.RefreshExpires != 0 {
+				t.Fatal("a refresh token that nobody asked for")
+			}
+			for range 3 {
+				w.sleep(5 * minute)
+				all, errs := atOnce(50, func(int) (*core.Granted, error) {
+					return w.svc.Renew(w.ctx, &core.RenewRequest{Mount: m, Token: g.AccessToken, Client: from(home)})
+				})
+				for i := range all {
+					if errs[i] != nil {
+						t.Fatalf("renewal %d: %v", i, errs[i])
+					}
+					if all[i].RefreshToken != "" {
+						t.Fatal("a renewal gives a refresh token")
+					}
+				}
+				g = all[49]
+				w.calls(g.AccessToken)
+			}
+		})
+	}
+}
+
+// TestMintByAPIKey: an API key is no application user.
+func TestMintByAPIKey(t *testing.T) {
+	m := everyKind("all", core.DefaultAccount)
+	w := newWorld(t, m)
+	g, err := w.exchange(m, w.request(w.apiKey("", "daemon"), "1", start), home)
+	w.must(err)
+	_, err = w.mint(m, g.RefreshToken)
+	wantCode(t, err, core.UserTypeForbidden)
+}
+
+// TestMintMovesNothing: minting by a refresh token, and refusing to by a late
+// one, leaves the chain as it is.
+func TestMintMovesNothing(t *testing.T) {
+	m := everyKind("all", core.DefaultAccount)
+	w := newWorld(t, m)
+	w.user("robot", application)
+	g0 := w.in(m, "robot")
+	g1 := w.refreshed(m, g0.RefreshToken)
+	before := *w.row(g0.Session.ID)
+	w.minted(m, g0.RefreshToken) // within the grace time a refresh would grant it
+	w.minted(m, g1.RefreshToken)
+	w.sleep(2 * minute)
+	_, err := w.mint(m, g0.RefreshToken)
+	wantCode(t, err, core.TokenReused)
+	if after := w.row(g0.Session.ID); *after != before {
+		t.Fatalf("the row changed: %+v", after)
+	}
+	w.refreshed(m, g1.RefreshToken)
+}
+
+// TestMountTwice: two mounts under one id would share keys and sessions.
+func TestMountTwice(t *testing.T) {
+	m := netography("net", core.DefaultAccount)
+	w := newWorld(t, m)
+	if err := w.svc.RegisterMount(itempath("net", core.DefaultAccount)); err == nil {
+		t.Fatal("accepted")
+	}
+	_, err := w.svc.Login(w.ctx, &core.LoginRequest{Mount: itempath("other", core.DefaultAccount), Username: "ann", Password: right, Client: from(home)})
+	if c := core.CodeOf(err); c == "" || !c.Is(core.BadCredentials) && !c.Is(core.Internal) && !c.Is(core.Unavailable) {
+		t.Fatal(err)
+	}
+}

@@ -31,7 +31,11 @@ func (s *Service) logout(ctx context.Context, r *LogoutRequest) error {
 	if r.Scope == "" || r.Scope == LogoutThis {
 		return s.endSession(ctx, r, sid)
 	}
-	// Ending other sessions needs one that is alive: an old token must not.
+	// Ending other sessions needs one that is alive: an old token must not, nor
+	// one that may be dead for all this node has heard.
+	if err := s.hearing(ctx, now); err != nil {
+		return err
+	}
 	p, err := s.sessionPrincipal(ctx, id, now)
 	if err != nil {
 		return err

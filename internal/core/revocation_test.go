@@ -332,3 +332,26 @@ func TestEverythingOutlivesConfiguration(t *testing.T) {
 	_, err := w.refresh(w.mounts[0], g.RefreshToken)
 	wantCode(t, err, core.TokenRevoked)
 }
+
+// TestDeafLogout: a node that does not hear of revocations lets no token, which
+// may be dead, end the sessions of others.
+func TestDeafLogout(t *testing.T) {
+	m := netography("net", core.DefaultAccount)
+	w := newWorld(t, m)
+	w.user("ann")
+	g := w.in(m, "ann")
+	w.sleep(minute)
+	w.store.hook(func(method string) error {
+		if method == "FactsSince" {
+			return errDisk
+		}
+		return nil
+	})
+	for _, scope := range []core.LogoutScope{core.LogoutOthers, core.LogoutAll} {
+		err := w.svc.Logout(w.ctx, &core.LogoutRequest{Mount: m, Token: g.AccessToken, Scope: scope, Client: from(home)})
+		wantCode(t, err, core.Unavailable)
+	}
+	if w.row(g.Session.ID).RevokedAt != 0 {
+		t.Fatal("sessions ended all the same")
+	}
+}
