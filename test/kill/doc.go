@@ -1,6 +1,6 @@
 // Command kill proves that what the server acknowledged survives SIGKILL.
 //
-//	go run ./test/kill [-rounds 200] [-workers 16] [-seed N] [-json] [-keep]
+//	go run ./test/kill [-rounds 200] [-workers 16] [-seed N] [-ready 1s] [-json] [-keep]
 //
 // It builds the static binary, serves a new data directory, and repeats: put
 // load on (logins, rotating and plain refreshes, application tokens, exchanges

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -28,6 +29,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs.IntVar(&r.rounds, "rounds", 200, "how many times the server is killed")
 	fs.IntVar(&r.options.workers, "workers", 16, "clients at work")
 	fs.Uint64Var(&r.seed, "seed", rand.Uint64N(1_000_000), "seed of what is done and when")
+	fs.DurationVar(&r.ready, "ready", time.Second, "how long a restart may take, from exec to ready")
 	asJSON := fs.Bool("json", false, "write the figures as JSON")
 	keep := fs.Bool("keep", false, "keep data directory and log, and say where")
 	if err := fs.Parse(args); err != nil {
@@ -36,8 +38,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		return 2
 	}
-	if fs.NArg() > 0 || r.rounds < 1 || r.options.workers < 1 {
-		fmt.Fprintln(stderr, "kill: it takes flags only; -rounds and -workers are at least 1")
+	if fs.NArg() > 0 || r.rounds < 1 || r.options.workers < 1 || r.ready <= 0 {
+		fmt.Fprintln(stderr, "kill: it takes flags only; -rounds, -workers and -ready are above zero")
 		return 2
 	}
 	dir, err := tempDir()
