@@ -145,6 +145,7 @@ func (s *Service) applicationPrincipal(ctx context.Context, id *identified, raw 
 // Authenticate is the gateway's question. A decision is kept for at most a
 // second, keyed by the hash of the whole token, and every use of it is checked
 // against expiry, revocation, mounts, kinds, roles, account and network anew.
+// The principal is shared with other requests: it is not to be changed.
 func (s *Service) Authenticate(ctx context.Context, r *AuthenticateRequest) (*Principal, error) {
 	now := s.now()
 	p, err := s.authenticate(ctx, r, now)
