@@ -254,10 +254,10 @@ func (c *Config) staticKeys() ([]*token.Key, error) {
 }
 
 func (c *Config) secretKey() (*token.Key, error) {
-	if c.AllowShortSecret && len(c.Secret) > 0 {
-		return token.NewRequestKey(c.Secret)
-	}
 	k, err := token.NewHMAC("", c.Secret)
+	if c.AllowShortSecret && len(c.Secret) > 0 {
+		k, err = token.NewRequestKey(c.Secret)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: Secret: %w", ErrConfig, err)
 	}
