@@ -187,51 +187,37 @@ func wanted(in *inputDef, r *boundRoute) bool {
 	return false
 }
 
+// callParts is a curl call under construction.
+type callParts struct {
+	args  []string
+	path  string
+	query []shell
+	form  []string
+	json  map[string]any
+	order []string // top-level names of json
+}
+
 func (x *exampleWriter) example(g *pathGroup, e *endpoint, r *boundRoute) Example {
-	args, path, query := []string{}, r.path, []shell{}
+	c := &callParts{path: r.path, json: map[string]any{}}
 	sent := map[*inputDef]bool{}
-	json, form := map[string]any{}, []string{}
-	var order []string
 	for i := range r.places {
 		pl := &r.places[i]
 		if sent[pl.in] || !wanted(pl.in, r) || pl.kind == fromBasic && pl.name == "password" {
 			continue
 		}
 		sent[pl.in] = true
-		v := x.value(pl.in, r)
-		switch pl.kind {
-		case fromJSON:
-			order = putJSON(json, order, pl.path, jsonShell(pl.in, v))
-		case fromForm:
-			form = append(form, "--data-urlencode "+quote(shell{text: pl.name + "="}, v))
-		case fromQuery:
-			query = append(query, shell{text: map[bool]string{true: "?", false: "&"}[len(query) == 0] + url.QueryEscape(pl.name) + "="})
-			if !v.run {
-				v.text = url.QueryEscape(v.text)
-			}
-			query = append(query, v)
-		case fromPath:
-			path = strings.ReplaceAll(path, "{"+pl.name+"}", url.PathEscape(v.text))
-		case fromHeader:
-			args = append(args, "-H "+quote(shell{text: pl.name + ": "}, v))
-		case fromCookie:
-			args = append(args, "-b "+quote(shell{text: pl.name + "="}, v))
-		case fromScheme:
-			args = append(args, "-H "+quote(shell{text: "Authorization: " + strings.TrimLeft(pl.name+" ", " ")}, v))
-		case fromBasic:
-			args = append(args, "-u "+quote(x.value(r.byName["username"], r), shell{text: ":"}, x.value(r.byName["password"], r)))
-		}
+		x.put(c, pl, r)
 	}
-	if len(json) > 0 {
-		args = append(args, "-H 'Content-Type: application/json'", "-d "+quote(encodeShell(json, order)...))
-	}
-	args = append(args, form...)
 	cmd := "curl -sS "
-	if e.method != http.MethodGet && (e.method != http.MethodPost || len(json) == 0 && len(form) == 0) {
+	body := len(c.json) > 0 || len(c.form) > 0
+	if e.method != http.MethodGet && (e.method != http.MethodPost || !body) {
 		cmd += "-X " + e.method + " "
 	}
-	cmd += quote(append([]shell{{text: x.base + path}}, query...)...)
-	for _, a := range args {
+	if len(c.json) > 0 {
+		c.args = append(c.args, "-H 'Content-Type: application/json'", "-d "+quote(encodeShell(c.json, c.order)...))
+	}
+	cmd += quote(append([]shell{{text: x.base + c.path}}, c.query...)...)
+	for _, a := range append(c.args, c.form...) {
 		cmd += " \\\n  " + a
 	}
 	if r.grant.name == "password" || r.grant.name == "request_token" {
@@ -242,6 +228,33 @@ func (x *exampleWriter) example(g *pathGroup, e *endpoint, r *boundRoute) Exampl
 		title = r.grant.name + ": " + e.method + " " + g.pattern
 	}
 	return Example{Title: title, Curl: cmd}
+}
+
+// put adds one input where the route reads it.
+func (x *exampleWriter) put(c *callParts, pl *place, r *boundRoute) {
+	v := x.value(pl.in, r)
+	switch pl.kind {
+	case fromJSON:
+		c.order = putJSON(c.json, c.order, pl.path, jsonShell(pl.in, v))
+	case fromForm:
+		c.form = append(c.form, "--data-urlencode "+quote(shell{text: pl.name + "="}, v))
+	case fromQuery:
+		sep := map[bool]string{true: "?", false: "&"}[len(c.query) == 0]
+		if !v.run {
+			v.text = url.QueryEscape(v.text)
+		}
+		c.query = append(c.query, shell{text: sep + url.QueryEscape(pl.name) + "="}, v)
+	case fromPath:
+		c.path = strings.ReplaceAll(c.path, "{"+pl.name+"}", url.PathEscape(v.text))
+	case fromHeader:
+		c.args = append(c.args, "-H "+quote(shell{text: pl.name + ": "}, v))
+	case fromCookie:
+		c.args = append(c.args, "-b "+quote(shell{text: pl.name + "="}, v))
+	case fromScheme:
+		c.args = append(c.args, "-H "+quote(shell{text: "Authorization: " + strings.TrimLeft(pl.name+" ", " ")}, v))
+	case fromBasic:
+		c.args = append(c.args, "-u "+quote(x.value(r.byName["username"], r), shell{text: ":"}, x.value(r.byName["password"], r)))
+	}
 }
 
 // jsonShell is an input's value as it stands in JSON.
