@@ -34,6 +34,9 @@ func (e *engine) loadMounts(ctx context.Context, cfg *config.Config, serving boo
 	}
 	var rows []core.MountRow
 	for _, mc := range cfg.Mounts {
+		if cfg.OAuth.Enabled && (mc.Name == core.OAuthMount || mc.Name == core.BrowserMount) {
+			return fmt.Errorf("%s: %q is the name of a mount of our own; give this one another name, or set oauth.enabled to false", mc.Source, mc.Name)
+		}
 		m, err := e.mount(lib, cfg, mc)
 		if err != nil {
 			return err
@@ -60,8 +63,28 @@ func (e *engine) loadMounts(ctx context.Context, cfg *config.Config, serving boo
 	if err := e.service.RememberLifetimes(ctx); err != nil {
 		return err
 	}
+	if err := e.enableOAuth(ctx, cfg); err != nil {
+		return err
+	}
 	_, err = e.store.SyncMounts(ctx, e.now(), rows)
 	return err
+}
+
+// enableOAuth puts OAuth beside the contracts, unless it is switched off.
+func (e *engine) enableOAuth(ctx context.Context, cfg *config.Config) error {
+	if !cfg.OAuth.Enabled {
+		return nil
+	}
+	err := e.service.EnableOAuth(ctx, core.OAuthConfig{
+		GraceMS: cfg.Sessions.Grace.Milliseconds(), BrowserMS: cfg.OAuth.LoginLifetime.Milliseconds(), BrowserIdleMS: cfg.OAuth.LoginIdle.Milliseconds(),
+		MakeKey: func(ctx context.Context, set core.KeySet, alg token.Algorithm) error {
+			return e.keys.Ensure(ctx, []keyring.Need{{Set: set, Algorithm: alg}})
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("preparing OAuth: %w", err)
+	}
+	return nil
 }
 
 func (e *engine) mount(lib *library, cfg *config.Config, mc config.Mount) (*mounted, error) {

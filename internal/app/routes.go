@@ -12,6 +12,7 @@ import (
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/gateway"
 	"github.com/sallyport/sallyport/internal/httpd"
+	"github.com/sallyport/sallyport/internal/oauth"
 )
 
 // Paths of our own. A contract may not claim them.
@@ -26,9 +27,10 @@ type front struct {
 	app     *App
 	router  *contract.Router
 	gateway *gateway.Gateway
-	proxy   http.Handler // nil without upstream
-	auth    http.Handler // the forward-auth endpoints
-	openapi []byte       // nil where an upstream may have its own
+	oauth   *oauth.Handler // nil when switched off
+	proxy   http.Handler   // nil without upstream
+	auth    http.Handler   // the forward-auth endpoints
+	openapi []byte         // nil where an upstream may have its own
 }
 
 // routes builds the public handler.
@@ -39,6 +41,9 @@ func (a *App) routes() (http.Handler, error) {
 			if r.Pattern == pathJWKS || strings.HasPrefix(r.Pattern, pathOwn) {
 				return nil, fmt.Errorf("%s: the contract claims %s, which is our own path; give the mount a prefix", m.contract.Contract().File(), r.Pattern)
 			}
+			if a.cfg.OAuth.Enabled && oauth.Claims(r.Pattern) {
+				return nil, fmt.Errorf("%s: the contract claims %s, which OAuth serves; give the mount a prefix, or set oauth.enabled to false", m.contract.Contract().File(), r.Pattern)
+			}
 		}
 		puts = append(puts, m.contract)
 	}
@@ -47,6 +52,12 @@ func (a *App) routes() (http.Handler, error) {
 		return nil, err
 	}
 	f := &front{app: a, router: router}
+	if a.cfg.OAuth.Enabled {
+		f.oauth, err = oauth.New(oauth.Config{Service: a.engine.service, Issuer: a.engine.service.Issuer(), Logger: a.opts.Logger})
+		if err != nil {
+			return nil, err
+		}
+	}
 	if f.gateway, err = a.newGateway(); err != nil {
 		return nil, err
 	}
@@ -69,6 +80,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case strings.HasPrefix(path, pathOwn):
 		f.auth.ServeHTTP(w, r)
+		return
+	case f.oauth != nil && f.oauth.Owns(path):
+		f.limited(f.oauth).ServeHTTP(w, r)
 		return
 	case path == pathOpenAPI && f.openapi != nil:
 		f.own(f.document).ServeHTTP(w, r)
@@ -164,6 +178,19 @@ func (w words) RenderRefusal(_ *http.Request, err error) gateway.Refusal {
 	return gateway.Refusal{Status: status, Header: header, Body: body}
 }
 
+// bearerWords lets the gateway speak RFC 6750 about tokens of OAuth.
+type bearerWords struct{}
+
+// Token implements gateway.Words. Without a bearer token there is none: the
+// contracts' clients put theirs elsewhere.
+func (bearerWords) Token(r *http.Request) (string, error) { return oauth.BearerToken(r) }
+
+// RenderRefusal implements gateway.Words.
+func (bearerWords) RenderRefusal(_ *http.Request, err error) gateway.Refusal {
+	status, header, body := oauth.BearerRefusal(err)
+	return gateway.Refusal{Status: status, Header: header, Body: body}
+}
+
 func (a *App) newGateway() (*gateway.Gateway, error) {
 	cfg := a.cfg
 	proxies, err := httpd.NewProxies(cfg.ForwardAuth.Proxies, cfg.TrustedHeader)
@@ -192,6 +219,9 @@ func (a *App) newGateway() (*gateway.Gateway, error) {
 			byName[m.core.Contract] = w
 		}
 		gc.Mounts = append(gc.Mounts, gateway.Mount{Mount: m.core, Host: m.cfg.Host, Prefix: m.cfg.Prefix, Words: w})
+	}
+	if m := a.engine.service.OAuthMounted(); m != nil {
+		gc.OAuth = &gateway.Mount{Mount: m, Words: bearerWords{}}
 	}
 	if cfg.Gateway.Words != "" {
 		if gc.Words = byName[cfg.Gateway.Words]; gc.Words == nil {
@@ -224,7 +254,7 @@ func (x *extras) ExplainRoute(_ context.Context, q admin.RouteQuery) (*admin.Rou
 		return nil, core.Errorf(core.FieldInvalid, "%q is not a path", q.Path)
 	}
 	r := &http.Request{Method: q.Method, Host: q.Host, URL: u, Header: http.Header{}}
-	if u.Path == pathJWKS || strings.HasPrefix(u.Path, pathOwn) || u.Path == pathOpenAPI && f.openapi != nil {
+	if f.oauth != nil && f.oauth.Owns(u.Path) || u.Path == pathJWKS || strings.HasPrefix(u.Path, pathOwn) || u.Path == pathOpenAPI && f.openapi != nil {
 		return &admin.RouteAnswer{Handler: "own", Access: "public", Detail: "Sallyport answers it itself."}, nil
 	}
 	if m, _, ok := f.router.Match(r); ok {

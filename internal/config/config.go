@@ -64,6 +64,13 @@ type Config struct {
 	// Password.Slots 0 means the number of cores less one, at least one.
 	Password struct{ MinLength, Slots, Queue int }
 
+	// OAuth is the OAuth 2.0 and OpenID Connect endpoints.
+	OAuth struct {
+		Enabled       bool
+		LoginLifetime time.Duration
+		LoginIdle     time.Duration
+	}
+
 	Sessions struct {
 		Grace         time.Duration
 		MaxPerSubject int

@@ -251,6 +251,18 @@ func bindPolicy(c *Config) []Key {
 			Doc: "How many live sessions a user or API key may have; the longest idle one ends first.",
 		},
 		{
+			Name: "oauth.enabled", Kind: KindBool, Default: "true", ptr: &c.OAuth.Enabled,
+			Doc: "Serve OAuth 2.0 and OpenID Connect under /oauth2/ and their discovery documents. Nothing gets a token there before `sallyport client add` made a client.",
+		},
+		{
+			Name: "oauth.login_lifetime", Kind: KindDuration, Default: "12h", ptr: &c.OAuth.LoginLifetime, check: between("5m", "2160h"),
+			Doc: "How long a browser stays logged in at the hosted login page.",
+		},
+		{
+			Name: "oauth.login_idle", Kind: KindDuration, Default: "2h", ptr: &c.OAuth.LoginIdle, check: between("5m", "2160h"),
+			Doc: "A browser's login that was not used this long is over.",
+		},
+		{
 			Name: "limits.body", Kind: KindInt, Default: "65536", ptr: &l.Body, check: intBetween(1024, 16<<20),
 			Doc: "The largest request body of our own routes, in bytes. Proxied requests are not limited.",
 		},

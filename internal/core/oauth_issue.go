@@ -90,7 +90,12 @@ func accessHash(alg token.Algorithm, access string) string {
 // says that a code was just redeemed.
 func (s *Service) issueOAuth(c *OAuthClient, grant *SessionGrant, sess *Session, subj *Subject, now int64, first bool) (*OAuthGranted, error) {
 	m := s.oauth.mount
-	g := &OAuthGranted{Granted: Granted{Now: now - now%1000, Session: sess, Subject: subj}, Scope: liveScope(grant.Scope, subj.Roles)}
+	g := &OAuthGranted{Granted: Granted{Now: now - now%1000, Session: sess, Subject: subj}}
+	for _, w := range liveScope(grant.Scope, subj.Roles) {
+		if contains(c.Scopes, w) { // a scope taken from the client is gone, too
+			g.Scope = append(g.Scope, w)
+		}
+	}
 	access := *m.Policy.Access
 	access.LifetimeMS = c.AccessMS
 	access.Claims = &accessClaims{client: c.ID, scope: g.Scope, audience: grant.Audience, authTime: grant.AuthTime}
@@ -98,7 +103,7 @@ func (s *Service) issueOAuth(c *OAuthClient, grant *SessionGrant, sess *Session,
 	if g.AccessToken, g.AccessExpires, err = s.sign(m, &access, sess, subj, now); err != nil {
 		return nil, err
 	}
-	if contains(grant.Scope, ScopeOpenID) {
+	if contains(g.Scope, ScopeOpenID) {
 		nonce := ""
 		if first {
 			nonce = grant.Nonce

@@ -149,7 +149,7 @@ var ErrInactive = &Error{Code: TokenInvalid, Reason: "inactive"}
 // cookies.
 func (s *Service) Introspect(ctx context.Context, r *IntrospectRequest) (*Principal, error) {
 	if r.Auth.Type != ClientConfidential {
-		return nil, oauthError(OAuthUnauthorized, "public client", "A public client may not introspect tokens")
+		return nil, badClient("public client at introspection")
 	}
 	now := s.now()
 	if err := s.hearing(ctx, now); err != nil {

@@ -79,6 +79,9 @@ type Config struct {
 
 	Auth   Authenticator
 	Mounts []Mount
+	// OAuth is the mount whose bearer tokens count wherever a rule names no
+	// mounts; nil without OAuth. It covers no path and has no routes.
+	OAuth *Mount
 	// Words speaks when neither rule, token nor path decides; nil is the first
 	// mount's.
 	Words Words
@@ -139,7 +142,11 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{cfg: cfg, log: cfg.Logger}
 	var err error
-	if g.rules, err = compileRules(cfg.Rules, cfg.Mounts); err != nil {
+	named := cfg.Mounts
+	if cfg.OAuth != nil {
+		named = append(slices.Clip(named), *cfg.OAuth)
+	}
+	if g.rules, err = compileRules(cfg.Rules, named); err != nil {
 		return nil, err
 	}
 	if g.names, err = newIdentityNames(&cfg.Headers); err != nil {

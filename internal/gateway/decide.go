@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/core"
@@ -109,6 +110,9 @@ func (g *Gateway) authenticate(q *question, host, path string, r *rule) (*core.P
 	mounts := r.mounts
 	if len(mounts) == 0 {
 		mounts, _ = g.covering(host, path)
+		if g.cfg.OAuth != nil {
+			mounts = append(slices.Clip(mounts), g.cfg.OAuth)
+		}
 	}
 	req := &core.AuthenticateRequest{Roles: r.Roles, Account: r.Account, Client: g.clientOf(q)}
 	for _, k := range r.Kinds {

@@ -25,6 +25,9 @@ func (g *Gateway) wordsFor(host, path string, r *rule, err error) (w Words, moun
 	}
 	var e *core.Error
 	if errors.As(err, &e) && e.Principal != nil {
+		if o := g.cfg.OAuth; o != nil && o.ID == e.Principal.Mount {
+			return o.Words, o.ID
+		}
 		for i := range g.cfg.Mounts {
 			if g.cfg.Mounts[i].ID == e.Principal.Mount {
 				return g.cfg.Mounts[i].Words, g.cfg.Mounts[i].ID

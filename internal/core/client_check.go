@@ -1,0 +1,219 @@
+package core
+
+import (
+	"errors"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/sallyport/sallyport/internal/token"
+)
+
+var allGrants = []string{GrantCode, GrantRefresh, GrantCredentials, GrantAssertion, GrantExchange}
+
+// checkClient refuses a client that could not work or that would be unsafe.
+func checkClient(c *OAuthClient) error {
+	for _, check := range []func(*OAuthClient) error{checkClientName, checkClientAuth, checkGrants, checkClientURIs, checkClientWords, checkClientTimes} {
+		if err := check(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkClientName(c *OAuthClient) error {
+	if c.Name == "" || len(c.Name) > 100 || strings.TrimSpace(c.Name) != c.Name || !plainText(c.Name) {
+		return invalidField("name", "a client's name has 1 to 100 bytes, no space at either end and no control characters")
+	}
+	return nil
+}
+
+// plainText refuses control characters and those that change the direction of
+// what follows: the name stands on the consent page.
+func plainText(s string) bool {
+	for _, r := range s {
+		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0xfffd || r >= 0x200e && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return false
+		}
+	}
+	return true
+}
+
+func checkClientAuth(c *OAuthClient) error {
+	switch {
+	case c.Type != ClientConfidential && c.Type != ClientPublic:
+		return invalidField("type", "the type of a client is confidential or public")
+	case !slices.Contains([]ClientAuth{AuthSecretBasic, AuthSecretPost, AuthPrivateKey, AuthNone}, c.Auth):
+		return invalidField("auth", "the authentication is client_secret_basic, client_secret_post, private_key_jwt or none")
+	case (c.Type == ClientPublic) != (c.Auth == AuthNone):
+		return invalidField("auth", "a public client authenticates with none, a confidential one with anything but none")
+	case len(c.JWKS) == 0 && c.Auth == AuthPrivateKey:
+		return invalidField("jwks", "private_key_jwt needs the client's public keys as a JWK Set; a jwks_uri is never fetched")
+	}
+	if len(c.JWKS) == 0 {
+		return nil
+	}
+	if len(c.JWKS) > 16<<10 {
+		return invalidField("jwks", "a JWK Set has at most 16 KiB")
+	}
+	keys, err := token.ParseForeignJWKS(c.JWKS)
+	if err != nil {
+		return invalidField("jwks", "the JWK Set cannot be used: %s", err)
+	}
+	if len(keys) == 0 {
+		return invalidField("jwks", "the JWK Set holds no key that can be used; give P-256, Ed25519 or RSA of at least 2048 bits with its alg")
+	}
+	for _, k := range keys {
+		if k.Algorithm().Symmetric() {
+			return invalidField("jwks", "the JWK Set holds a symmetric key; give public keys alone")
+		}
+	}
+	return nil
+}
+
+func checkGrants(c *OAuthClient) error {
+	if len(c.Grants) == 0 {
+		return invalidField("grants", "a client needs a grant: %s", strings.Join(allGrants, ", "))
+	}
+	for _, g := range c.Grants {
+		if !contains(allGrants, g) {
+			return invalidField("grants", "there is no grant %q; there are %s", clip(g), strings.Join(allGrants, ", "))
+		}
+	}
+	switch {
+	case c.MayUse(GrantCredentials) && c.Type == ClientPublic:
+		return invalidField("grants", "a public client has no credentials for client_credentials")
+	case c.MayUse(GrantRefresh) && !c.MayUse(GrantCode):
+		return invalidField("grants", "refresh_token goes with authorization_code: no other grant gives a refresh token")
+	case c.MayUse(GrantCode) && len(c.RedirectURIs) == 0:
+		return invalidField("redirect_uris", "authorization_code needs a redirect URI")
+	case c.MayUse(GrantAssertion) && len(c.JWKS) == 0:
+		return invalidField("jwks", "the grant jwt-bearer needs the client's public keys as a JWK Set")
+	}
+	return nil
+}
+
+func checkClientURIs(c *OAuthClient) error {
+	for field, uris := range map[string][]string{"redirect_uris": c.RedirectURIs, "post_logout_redirect_uris": c.PostLogoutRedirectURIs} {
+		if len(uris) > 50 {
+			return invalidField(field, "a client has at most 50 of them")
+		}
+		for _, u := range uris {
+			if err := checkRedirectURI(u); err != nil {
+				return invalidField(field, "%q: %s", clip(u), err)
+			}
+		}
+	}
+	return nil
+}
+
+// checkRedirectURI allows https, http on loopback, and schemes of apps in
+// reverse domain form (RFC 8252 section 7.1), which no other app should have.
+func checkRedirectURI(raw string) error {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || len(raw) > 1000 || !u.IsAbs() || strings.ContainsAny(raw, "\\\"<>` ") || !isASCII(raw):
+		return errors.New("it is not an absolute URI of plain ASCII")
+	case strings.Contains(raw, "#"):
+		return errors.New("it has a fragment")
+	case u.User != nil:
+		return errors.New("it has a user name")
+	case strings.ContainsRune(raw, '*'):
+		return errors.New("it has a wildcard; redirect URIs are compared exactly")
+	case u.Scheme == "https" && u.Hostname() != "":
+		return nil
+	case u.Scheme == "http" && loopbackHost(u.Hostname()):
+		return nil
+	case u.Scheme == "http":
+		return errors.New("http is for loopback alone; use https")
+	case strings.Contains(u.Scheme, "."):
+		return nil
+	}
+	return errors.New("its scheme is neither https, http on loopback, nor an app's own in reverse domain form such as com.example.app")
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] <= 0x20 || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// loopbackHost says yes to loopback addresses, and to localhost, which RFC
+// 8252 section 8.3 advises against and many development set-ups use.
+func loopbackHost(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback() || host == "localhost"
+}
+
+// RedirectAllowed reports whether a client registered the redirect URI: the
+// same text; of a registered loopback address the port may be another (RFC
+// 8252 section 7.3).
+func RedirectAllowed(registered []string, uri string) bool {
+	if checkRedirectURI(uri) != nil {
+		return false
+	}
+	for _, r := range registered {
+		if r == uri || r != "" && sameButPort(r, uri) {
+			return true
+		}
+	}
+	return false
+}
+
+func sameButPort(registered, uri string) bool {
+	a, err1 := url.Parse(registered)
+	b, err2 := url.Parse(uri)
+	if err1 != nil || err2 != nil || a.Scheme != "http" || b.Scheme != "http" || a.Hostname() != b.Hostname() {
+		return false
+	}
+	if addr, err := netip.ParseAddr(a.Hostname()); err != nil || !addr.IsLoopback() {
+		return false
+	}
+	// The rest must be the same text, so the ports are cut out of the text
+	// rather than the URIs rebuilt.
+	return strings.Replace(registered, "//"+a.Host, "//", 1) == strings.Replace(uri, "//"+b.Host, "//", 1)
+}
+
+func checkClientWords(c *OAuthClient) error {
+	if len(c.Scopes) > 100 || len(c.Audiences) > 16 {
+		return invalidField("scopes", "a client has at most 100 scopes and 16 audiences")
+	}
+	for _, w := range c.Scopes {
+		if parsed, err := ParseScope(w); err != nil || len(parsed) != 1 {
+			return invalidField("scopes", "%q is not a scope: one word of printable ASCII", clip(w))
+		}
+	}
+	for _, a := range c.Audiences {
+		if a == "" || len(a) > 500 || !isASCII(a) {
+			return invalidField("audiences", "%q is not an audience: give a URI of printable ASCII", clip(a))
+		}
+		if strings.HasPrefix(a, ClientIDPrefix) {
+			// An id token's aud is a client id; an access token with the same
+			// could be taken for one.
+			return invalidField("audiences", "%q looks like a client id, which is the audience of id tokens", clip(a))
+		}
+	}
+	if !slices.Contains(IDTokenAlgorithms(), c.IDTokenAlg) {
+		return invalidField("id_token_alg", "the algorithm of id tokens is ES256, RS256 or EdDSA")
+	}
+	return nil
+}
+
+func checkClientTimes(c *OAuthClient) error {
+	const minute = 60_000
+	switch {
+	case c.AccessMS < minute || c.AccessMS > MaxAccessMS || c.AccessMS%1000 != 0:
+		return invalidField("access_lifetime", "access tokens live 1 minute to 24 hours, in whole seconds")
+	case c.RefreshIdleMS < minute || c.RefreshIdleMS > MaxRefreshIdleMS || c.RefreshIdleMS%1000 != 0:
+		return invalidField("refresh_lifetime", "refresh tokens live 1 minute to 365 days, in whole seconds")
+	case c.SessionMS < 0 || c.SessionMS > 10*MaxRefreshIdleMS || c.SessionMS%1000 != 0:
+		return invalidField("session_lifetime", "sessions live at most 10 years, in whole seconds; 0 is no bound")
+	case c.MayUse(GrantRefresh) && c.RefreshIdleMS < c.AccessMS:
+		return invalidField("refresh_lifetime", "refresh tokens live at least as long as access tokens")
+	}
+	return nil
+}

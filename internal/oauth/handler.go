@@ -1,0 +1,145 @@
+package oauth
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/httpd"
+)
+
+// The paths.
+const (
+	PathToken      = "/oauth2/token"
+	PathIntrospect = "/oauth2/introspect"
+	PathRevoke     = "/oauth2/revoke"
+	PathAuthorize  = "/oauth2/authorize"
+	PathUserinfo   = "/oauth2/userinfo"
+	PathLogout     = "/oauth2/logout"
+
+	pathOwn    = "/oauth2/"
+	pathServer = "/.well-known/oauth-authorization-server"
+	pathOpenID = "/.well-known/openid-configuration"
+	pathJWKS   = "/.well-known/jwks.json"
+)
+
+// Service is what the endpoints need of core.Service.
+type Service interface {
+	AuthenticateClient(ctx context.Context, r *core.ClientCredential) (*core.ClientRecord, error)
+	RedeemCode(ctx context.Context, r *core.RedeemRequest) (*core.OAuthGranted, error)
+	RefreshOAuth(ctx context.Context, r *core.OAuthRefreshRequest) (*core.OAuthGranted, error)
+	ClientCredentials(ctx context.Context, r *core.CredentialsRequest) (*core.OAuthGranted, error)
+	AssertionGrant(ctx context.Context, r *core.AssertionRequest) (*core.OAuthGranted, error)
+	ExchangeToken(ctx context.Context, r *core.ExchangeTokenRequest) (*core.OAuthGranted, error)
+	Introspect(ctx context.Context, r *core.IntrospectRequest) (*core.Principal, error)
+	RevokeToken(ctx context.Context, r *core.RevokeRequest) error
+}
+
+var _ Service = (*core.Service)(nil)
+
+// Config is what a Handler stands on. Service and Issuer are needed.
+type Config struct {
+	Service Service
+	// Issuer is the configured one: what metadata says whatever the Host
+	// header is (SECURITY 19), and the base of every URL in it.
+	Issuer string
+	Logger *slog.Logger
+}
+
+// Handler serves the endpoints. Its limits (body, deadline) are the caller's
+// to put around it.
+type Handler struct {
+	cfg    Config
+	svc    Service
+	log    *slog.Logger
+	routes map[string]http.Handler
+	meta   map[string][]byte // path to document
+}
+
+// New builds the handler.
+func New(cfg Config) (*Handler, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	h := &Handler{cfg: cfg, svc: cfg.Service, log: cfg.Logger, routes: map[string]http.Handler{}}
+	// Scripts of any origin may call what proves itself by what it sends; no
+	// cookie counts there. Introspection is for servers.
+	open := httpd.CORS{
+		Origins: []string{"*"}, Methods: []string{"POST"}, Headers: []string{"Authorization", "Content-Type"},
+		Expose: []string{"WWW-Authenticate"}, MaxAge: 10 * time.Minute,
+	}
+	h.routes[PathToken] = open.Wrap(h.post(h.token))
+	h.routes[PathRevoke] = open.Wrap(h.post(h.revoke))
+	h.routes[PathIntrospect] = h.post(h.introspect)
+	for path, route := range h.browserRoutes() {
+		h.routes[path] = route
+	}
+	return h, h.documents()
+}
+
+// Owns reports whether a path is one of ours.
+func (h *Handler) Owns(path string) bool {
+	return strings.HasPrefix(path, pathOwn) || h.meta[path] != nil
+}
+
+// Claims reports whether a contract's route would stand on a path of ours.
+func Claims(pattern string) bool {
+	return strings.HasPrefix(pattern, pathOwn) || strings.HasPrefix(pattern, pathServer) || strings.HasSuffix(pattern, pathOpenID)
+}
+
+// ServeHTTP implements http.Handler for the paths that Owns names.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Path
+	if h.meta[path] != nil {
+		httpd.SetRoute(r, "oauth "+path)
+		h.metadata(w, r)
+		return
+	}
+	route := h.routes[path]
+	if route == nil {
+		httpd.SetRoute(r, "oauth")
+		h.writeError(w, r, core.Errorf(core.NotFound, "there is no such endpoint; /.well-known/oauth-authorization-server lists them"))
+		return
+	}
+	httpd.SetRoute(r, "oauth "+path)
+	route.ServeHTTP(w, r)
+}
+
+// call is one request to an endpoint that takes a form.
+type call struct {
+	w    http.ResponseWriter
+	r    *http.Request
+	form url.Values // one value each
+	from core.Client
+}
+
+func (c *call) ctx() context.Context { return c.r.Context() }
+
+// post makes an endpoint that takes a form by POST and nothing in the URL.
+func (h *Handler) post(f func(*call) error) http.Handler {
+	return httpd.Wrap(func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", "POST, OPTIONS")
+			return core.Errorf(core.MethodNotAllowed, "this endpoint takes POST")
+		}
+		form, err := readForm(r)
+		if err != nil {
+			return err
+		}
+		return f(&call{w: w, r: r, form: form, from: clientOf(r)})
+	}, h.writeError)
+}
+
+// clientOf says where a request came from.
+func clientOf(r *http.Request) core.Client {
+	info := httpd.Info(r)
+	c := core.Client{Address: info.ClientAddr, UserAgent: r.UserAgent(), RequestID: info.ID, ForwardedByUnlisted: info.ForwardedByUnlisted}
+	if len(c.UserAgent) > 200 {
+		c.UserAgent = c.UserAgent[:200]
+	}
+	return c
+}
