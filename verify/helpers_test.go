@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"context"
+	"encoding/base64"
 	"io"
 	"net/http"
 	"strings"
@@ -20,3 +21,5 @@ func answerOf(status int, ctype, body string) *http.Response {
 		StatusCode: status, Header: http.Header{"Content-Type": {ctype}}, Body: io.NopCloser(strings.NewReader(body)),
 	}
 }
+
+func encodeSegment(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
