@@ -47,6 +47,15 @@ type Service interface {
 	DeleteAPIKey(ctx context.Context, actor core.Actor, id string) error
 	SetAPIKeyState(ctx context.Context, actor core.Actor, id string, state core.State) error
 
+	CreateClient(ctx context.Context, actor core.Actor, n core.NewClient) (*core.MadeClient, error)
+	FindClient(ctx context.Context, id string) (*core.ClientRecord, error)
+	LookupClient(ctx context.Context, account, ref string) (*core.ClientRecord, error)
+	ListClients(ctx context.Context, q core.ClientQuery) ([]*core.ClientRecord, error)
+	UpdateClient(ctx context.Context, actor core.Actor, id string, patch core.ClientPatch) (*core.OAuthClient, error)
+	RotateClientSecret(ctx context.Context, actor core.Actor, id string, overlapMS int64) (*core.MadeClient, error)
+	SetClientState(ctx context.Context, actor core.Actor, id string, state core.State) (*core.OAuthClient, error)
+	DeleteClient(ctx context.Context, actor core.Actor, id string) error
+
 	InspectToken(ctx context.Context, raw string) (*core.Inspection, error)
 	ListAudit(ctx context.Context, q core.AuditQuery) ([]core.AuditRecord, error)
 }
@@ -153,6 +162,13 @@ func (a *api) table() map[string]methods {
 		"/api-keys/{id}/rotate":  {"POST": a.rotateAPIKey},
 		"/api-keys/{id}/disable": {"POST": a.setAPIKeyState(core.Disabled)},
 		"/api-keys/{id}/enable":  {"POST": a.setAPIKeyState(core.Active)},
+
+		"/clients":              {"GET": a.listClients, "POST": a.createClient},
+		"/clients/lookup":       {"GET": a.lookupClient},
+		"/clients/{id}":         {"GET": a.getClient, "PATCH": a.updateClient, "DELETE": a.deleteClient},
+		"/clients/{id}/rotate":  {"POST": a.rotateClient},
+		"/clients/{id}/disable": {"POST": a.setClientState(core.Disabled)},
+		"/clients/{id}/enable":  {"POST": a.setClientState(core.Active)},
 
 		"/tokens/inspect": {"POST": a.inspectToken},
 		"/audit":          {"GET": a.listAudit},

@@ -310,3 +310,39 @@ func (s *Service) WithdrawConsent(ctx context.Context, actor Actor, user, client
 	s.cache.drop()
 	return s.catchUp(ctx)
 }
+
+// LookupClient finds a client by its id, or by its name within an account if
+// one alone has it. *Error: NotFound, Conflict.
+func (s *Service) LookupClient(ctx context.Context, account, ref string) (*ClientRecord, error) {
+	if c, err := s.clientByID(ctx, ref); err != nil || c != nil {
+		return c, err
+	}
+	a, err := s.Account(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	var found *ClientRecord
+	for after := ""; ; {
+		list, err := s.store.ListClients(ctx, ClientQuery{Account: a.ID, After: after, Limit: 500})
+		if err != nil {
+			return nil, storeErr(err)
+		}
+		for _, c := range list {
+			after = c.ID
+			if c.Name != ref {
+				continue
+			}
+			if found != nil {
+				return nil, Errorf(Conflict, "several clients are named %q; give the id, which `sallyport client list` shows", clip(ref))
+			}
+			found = c
+		}
+		if len(list) < 500 {
+			break
+		}
+	}
+	if found == nil {
+		return nil, Errorf(NotFound, "there is no client %q in account %q; `sallyport client list` shows those there are", clip(ref), a.Shortname)
+	}
+	return found, nil
+}
