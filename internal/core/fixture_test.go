@@ -436,8 +436,7 @@ type hooked struct {
 	mu     sync.Mutex
 	before func(method string) error
 
-	allowed  atomic.Int64                       // reservations that were granted
-	reserved atomic.Pointer[core.ReserveParams] // the last one asked for
+	reserved atomic.Pointer[core.ReserveParams] // the last attempt asked for
 }
 
 // errDisk is a failure no store documents.
@@ -516,9 +515,6 @@ func (h *hooked) ReserveAttempt(ctx context.Context, p *core.ReserveParams) (*co
 	}
 	res, err := h.Store.ReserveAttempt(ctx, p)
 	h.reserved.Store(p)
-	if err == nil && res.Allowed {
-		h.allowed.Add(1)
-	}
 	if herr := h.at("ReserveAttempt done"); herr != nil {
 		return nil, herr
 	}
