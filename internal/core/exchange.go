@@ -123,9 +123,9 @@ func verifyWith(rt *token.RequestToken, secret []byte) (bool, error) {
 }
 
 func (s *Service) openByRequest(ctx context.Context, r *ExchangeRequest, rt *token.RequestToken, key *APIKeyRecord, now int64) (*Granted, error) {
-	sess := s.newSession(r.Mount, &r.Client, now, true)
+	sess := s.newSession(r.Mount.as(r.Variant), &r.Client, now, true)
 	sess.Account, sess.SubjectKind, sess.Subject = key.Account, SubjectAPIKey, key.ID
-	sess.Credential, sess.LoginName = "request_token", key.AppName
+	sess.Credential, sess.LoginName = credentialOf("request_token", r.Mount, r.Variant), key.AppName
 	ev, replay := r.Client.event("login"), r.Client.event("request_token.replay")
 	for _, e := range []*Event{&ev, &replay} {
 		e.Actor, e.Account, e.Subject, e.Mount = "apikey:"+key.ID, key.Account, key.ID, r.Mount.ID
@@ -160,7 +160,7 @@ func (s *Service) openByRequest(ctx context.Context, r *ExchangeRequest, rt *tok
 			return nil, refuse(RequestTokenInvalid, string(ExchangeEnded))
 		}
 	}
-	g, err := s.issue(r.Mount, res.Session, res.Subject, now, true, "")
+	g, err := s.issue(r.Mount.as(res.Session.Variant()), res.Session, res.Subject, now, true, "")
 	if err != nil {
 		return nil, err
 	}

@@ -137,6 +137,11 @@ func appendPayload(dst []byte, m *Mount, spec *TokenSpec, v *TokenValues) ([]byt
 		dst = append(dst, `,"gen":`...)
 		dst = strconv.AppendInt(dst, v.Session.Generation, 10)
 	}
+	// From the row, like all of a refresh token, whatever the contract says now.
+	if name := v.Session.Variant(); v.Kind == token.Refresh && name != "" {
+		dst = append(dst, `,"`+variantClaim+`":`...)
+		dst = appendString(dst, name)
+	}
 	if m.Policy.KindClaim != "" {
 		dst = append(dst, ',')
 		dst = appendString(dst, m.Policy.KindClaim)

@@ -33,7 +33,7 @@ func (s *Service) login(ctx context.Context, r *LoginRequest) (*Granted, error) 
 	if err != nil {
 		return nil, err
 	}
-	return s.issue(r.Mount, opened.Session, opened.Subject, now, !r.WithoutRefresh, "")
+	return s.issue(r.Mount.as(r.Variant), opened.Session, opened.Subject, now, !r.WithoutRefresh, "")
 }
 
 // openByPassword is a login without the tokens.
@@ -78,9 +78,9 @@ func (s *Service) openByPassword(ctx context.Context, r *LoginRequest, now int64
 	if !ok {
 		return nil, a.refused(ctx)
 	}
-	sess := s.newSession(r.Mount, &r.Client, now, !r.WithoutRefresh)
+	sess := s.newSession(r.Mount.as(r.Variant), &r.Client, now, !r.WithoutRefresh)
 	sess.Account, sess.SubjectKind, sess.Subject = user.Account, SubjectUser, user.ID
-	sess.Credential, sess.LoginName = "password", user.Username
+	sess.Credential, sess.LoginName = credentialOf("password", r.Mount, r.Variant), user.Username
 	ev := r.Client.event("login")
 	ev.Actor, ev.Account, ev.Subject, ev.Mount = "user:"+user.ID, user.Account, user.ID, r.Mount.ID
 	opened, err := s.store.OpenSession(ctx, &OpenSessionParams{

@@ -104,6 +104,9 @@ func (s *Service) mintingSession(ctx context.Context, r *MintRequest, now int64)
 		ID: sid, Mount: r.Mount.ID, Presented: id.claims.Generation, PresentedAt: id.claims.IssuedAt * 1000,
 		Policy: r.Mount.Policy.Rotation, Now: now,
 	}
+	if sess != nil {
+		p.Policy = r.Mount.as(sess.Variant()).Policy.Rotation
+	}
 	if id.kind != token.Refresh && sess != nil {
 		p.Presented = sess.Generation // an access token carries no generation
 	}

@@ -34,6 +34,9 @@ type Policy struct {
 	// client has its own, its audiences are checked against the session's, and
 	// the header's typ is demanded.
 	PerClient bool
+	// Variants are ways to log in with lifetimes or claims of their own, by name.
+	// Sessions remember theirs. nil = none.
+	Variants map[string]*Variant
 	// KindClaim is the claim that says a token's kind ("type", "token_use");
 	// each TokenSpec has the value.
 	KindClaim string

@@ -29,13 +29,15 @@ func (s *Service) refresh(ctx context.Context, r *RefreshRequest) (*Granted, err
 	if err != nil {
 		return nil, &Error{Code: TokenMalformed, Reason: "sid", Err: err}
 	}
-	keep := r.Mount.Policy.Rotation
+	// The signature was verified, so the claim is the row's word.
+	variant, _ := id.claims.Text(variantClaim)
+	m := r.Mount.as(variant)
 	signer := s.keys.ActiveKey(KeySet{Mount: r.Mount.ID, Kind: token.Refresh})
 	if signer == "" {
 		// The row would move and nobody would get its token.
 		return nil, &Error{Code: Unavailable, Reason: "no refresh key of " + r.Mount.ID, RetryAfter: 1000}
 	}
-	res, err := s.step(ctx, r, id.claims, sid, &keep, signer, now)
+	res, err := s.step(ctx, r, id.claims, sid, &m.Policy.Rotation, signer, now)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +46,7 @@ func (s *Service) refresh(ctx context.Context, r *RefreshRequest) (*Granted, err
 		presented = r.Token
 		s.touches.session(Touch{ID: sid, At: now, Address: addressText(r.Client.Address)})
 	}
-	g, err := s.issue(r.Mount, res.Session, res.Subject, now, true, presented)
+	g, err := s.issue(m.as(r.Variant), res.Session, res.Subject, now, true, presented)
 	if err != nil {
 		return nil, err
 	}
@@ -159,19 +161,20 @@ func (s *Service) renew(ctx context.Context, r *RenewRequest) (*Granted, error) 
 	if err != nil {
 		return nil, storeErr(err)
 	}
+	m := r.Mount.as(sess.Variant())
 	if sess.RefreshKey != "" {
 		// The chain is the refresh token's; it is only asked whether it lives.
 		v := JudgeRefresh(sess, subj, &RefreshParams{
-			ID: p.Session, Mount: r.Mount.ID, Presented: sess.Generation, Policy: r.Mount.Policy.Rotation, Now: now,
+			ID: p.Session, Mount: r.Mount.ID, Presented: sess.Generation, Policy: m.Policy.Rotation, Now: now,
 		})
 		if !v.Granted() {
 			return nil, refreshRefusal(v, r.Mount)
 		}
-		return s.issue(r.Mount, sess, subj, now, false, "")
+		return s.issue(m.as(r.Variant), sess, subj, now, false, "")
 	}
 	// Without refresh tokens the chain is free to carry the renewals, which is
 	// what prolongs the session.
-	policy := r.Mount.Policy.Rotation
+	policy := m.Policy.Rotation
 	policy.Rotates = true
 	policy.GraceMS = max(policy.GraceMS, 1000) // renewals at once are no reuse
 	claims := &token.Claims{SessionID: sess.ID.String(), Subject: sess.Subject, Generation: sess.Generation, IssuedAt: now / 1000}
@@ -180,5 +183,5 @@ func (s *Service) renew(ctx context.Context, r *RenewRequest) (*Granted, error) 
 	if err != nil {
 		return nil, err
 	}
-	return s.issue(r.Mount, res.Session, res.Subject, now, false, "")
+	return s.issue(m.as(r.Variant), res.Session, res.Subject, now, false, "")
 }

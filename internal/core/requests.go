@@ -20,7 +20,8 @@ type LoginRequest struct {
 	Account        string // shortname; used only where the mount serves any account
 	Username       string // user name or e-mail, as typed
 	Password       string
-	WithoutRefresh bool // the contract's answer has no refresh token
+	WithoutRefresh bool   // the contract's answer has no refresh token
+	Variant        string // of the mount's policy, "" = none; the session remembers it
 	Client         Client
 }
 
@@ -29,21 +30,24 @@ type RefreshRequest struct {
 	Mount   *Mount
 	Token   string
 	Subject string // where the contract asks for it: must be the token's subject
+	Variant string // whose access and id tokens this answer has; "" = the session's
 	Client  Client
 }
 
 // RenewRequest exchanges a live access token for a new one in its session.
 type RenewRequest struct {
-	Mount  *Mount
-	Token  string
-	Client Client
+	Mount   *Mount
+	Token   string
+	Variant string // whose access and id tokens this answer has; "" = the session's
+	Client  Client
 }
 
 // ExchangeRequest presents a request token signed with an API key.
 type ExchangeRequest struct {
-	Mount  *Mount
-	Token  string
-	Client Client
+	Mount   *Mount
+	Token   string
+	Variant string // of the mount's policy, "" = none; the session remembers it
+	Client  Client
 }
 
 // MintRequest asks for an application token, by refresh token (vendor

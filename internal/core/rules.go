@@ -36,12 +36,11 @@ func (s *Service) RegisterMount(m *Mount) error {
 		// and lives as long as its last access token.
 		m.Policy.Rotation.IdleMS = m.Policy.Access.LifetimeMS
 	}
-	if m.Policy.Access == nil {
-		// A browser's login opens nothing but our own pages.
-	} else if a := m.Policy.Access.LifetimeMS; a > m.Policy.Rotation.IdleMS+endedSessionKeptMS {
-		// The row would be purged, and the token with it, before its exp.
-		return fmt.Errorf("mount %q: access tokens live %d s and sessions only %d s after their last refresh; give refresh tokens at least the lifetime of access tokens",
-			m.ID, a/1000, m.Policy.Rotation.IdleMS/1000)
+	if err := m.checkLifetimes(); err != nil {
+		return err
+	}
+	if err := m.checkVariants(); err != nil {
+		return err
 	}
 	mr := &mountRules{mount: m, rules: map[token.Kind]*token.Rules{}}
 	for _, kind := range verifyKinds {
@@ -58,7 +57,7 @@ func (s *Service) RegisterMount(m *Mount) error {
 		}
 		// Refresh tokens live as long as the policy said at their move; the row
 		// holds the deadlines. The others have a fixed lifetime.
-		r.MaxLifetime = spec.LifetimeMS / 1000
+		r.MaxLifetime = m.Policy.longestOf(kind) / 1000
 		if kind == token.Refresh {
 			r.MaxLifetime = refreshLifetimeBound
 		}
@@ -70,7 +69,7 @@ func (s *Service) RegisterMount(m *Mount) error {
 		}
 		mr.rules[kind] = r
 		if !m.Policy.PerClient || kind == token.Access {
-			s.raiseLongest(spec.LifetimeMS)
+			s.raiseLongest(m.Policy.longestOf(kind))
 		}
 	}
 	if m.Policy.PerClient {
@@ -81,6 +80,10 @@ func (s *Service) RegisterMount(m *Mount) error {
 		}
 	} else {
 		s.raiseLongest(max(m.Policy.Rotation.IdleMS, m.Policy.Rotation.AbsoluteMS))
+		for name := range m.Policy.Variants {
+			r := m.as(name).Policy.Rotation
+			s.raiseLongest(max(r.IdleMS, r.AbsoluteMS))
+		}
 	}
 	if _, loaded := s.mounts.LoadOrStore(m.ID, mr); loaded {
 		return fmt.Errorf("mount %q is there twice", m.ID)

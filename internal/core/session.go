@@ -44,7 +44,7 @@ type Session struct {
 	Account     string
 	SubjectKind SubjectKind
 	Subject     string
-	Credential  string // "password", "request_token"
+	Credential  string // "password", "request_token", "code"; with a colon and the name of the session's variant, if it has one
 	LoginName   string // the name as issued: refresh tokens repeat it whatever is edited since
 	Issuer      int64  // number of the issuer string at opening (see Meta)
 

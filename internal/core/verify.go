@@ -93,7 +93,7 @@ func (s *Service) rowPrincipal(ctx context.Context, id *identified, now int64) (
 	if id.kind == token.Refresh {
 		v := JudgeRefresh(sess, subj, &RefreshParams{
 			ID: sid, Mount: id.mount.ID, Presented: id.claims.Generation, PresentedAt: id.claims.IssuedAt * 1000,
-			Policy: id.mount.Policy.Rotation, Now: now,
+			Policy: id.mount.as(sess.Variant()).Policy.Rotation, Now: now,
 		})
 		if !v.Granted() {
 			return nil, refreshRefusal(v, id.mount)
