@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/sallyport/sallyport/internal/app"
@@ -32,6 +33,7 @@ func appRuntime() runtime {
 }
 
 func serve(ctx context.Context, e *env, cfg *config.Config) error {
+	collectLess(e)
 	opts := app.Options{Version: Version, Stdout: e.out, Stderr: e.err}
 	if cfg.Dev {
 		return app.RunDev(ctx, cfg, app.DevOptions{JSON: e.json}, opts)
@@ -48,6 +50,16 @@ func serve(ctx context.Context, e *env, cfg *config.Config) error {
 		return err
 	}
 	return a.Run(ctx)
+}
+
+// collectLess lets the heap grow to three times what is alive in it. What is
+// alive in a server is a few megabytes; at the runtime's default of twice it
+// would be collected tens of times a second under load, for a sixth of all
+// processor time. The price is about 3 MB while refreshing. GOGC overrides it.
+func collectLess(e *env) {
+	if e.getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
 }
 
 // isNew says whether a data directory holds nothing yet.
