@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -167,20 +168,46 @@ func (t *verifyTask) bare(check func(input, sig []byte) bool) func() error {
 	}
 }
 
-// timed measures a function by itself: nanoseconds a call.
+// timed measures a function by itself: nanoseconds a call, the median of short
+// stretches, most of which nothing else on the machine interrupts.
 func (b *bench) timed(name, floor string, f func() error) probe {
 	length := b.length / 6 // there are many of these, and they are steady
 	return probe{name, floor, func(context.Context) (figure, error) {
-		for batch := 1; ; batch *= 2 {
-			began := time.Now()
-			for range batch {
-				if err := f(); err != nil {
-					return figure{}, err
-				}
-			}
-			if took := time.Since(began); took >= length {
-				return figure{Value: float64(took.Nanoseconds()) / float64(batch)}, nil
-			}
+		calls, err := callsIn(stretch, f)
+		if err != nil {
+			return figure{}, err
 		}
+		var all []float64
+		for began := time.Now(); time.Since(began) < length || all == nil; {
+			took, err := timeCalls(calls, f)
+			if err != nil {
+				return figure{}, err
+			}
+			all = append(all, float64(took.Nanoseconds())/float64(calls))
+		}
+		slices.Sort(all)
+		return figure{Value: all[len(all)/2]}, nil
 	}}
+}
+
+const stretch = 2 * time.Millisecond
+
+// callsIn finds how many calls take about as long as given.
+func callsIn(length time.Duration, f func() error) (int, error) {
+	for calls := 1; ; calls *= 2 {
+		took, err := timeCalls(calls, f)
+		if err != nil || took >= length/2 {
+			return calls, err
+		}
+	}
+}
+
+func timeCalls(calls int, f func() error) (time.Duration, error) {
+	began := time.Now()
+	for range calls {
+		if err := f(); err != nil {
+			return 0, err
+		}
+	}
+	return time.Since(began), nil
 }
