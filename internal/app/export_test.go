@@ -1,0 +1,6 @@
+package app
+
+import "github.com/sallyport/sallyport/internal/core"
+
+// Service lets tests do what no endpoint offers them.
+func (a *App) Service() *core.Service { return a.engine.service }
