@@ -4,3 +4,6 @@ import "github.com/sallyport/sallyport/internal/core"
 
 // Service lets tests do what no endpoint offers them.
 func (a *App) Service() *core.Service { return a.engine.service }
+
+// CloseStore takes the store away from a running server.
+func (a *App) CloseStore() error { return a.engine.store.Close() }
