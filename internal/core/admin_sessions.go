@@ -52,7 +52,7 @@ func (s *Service) RevokeEverything(ctx context.Context, actor Actor) error {
 
 func (s *Service) revokeSessions(ctx context.Context, p *RevokeSessionsParams) (int, error) {
 	p.Now = s.now()
-	p.FactPurgeAt = s.factPurgeAt(p.Now)
+	p.FactPurgeAt = s.sessionFactPurgeAt(p.Now)
 	n, err := s.store.RevokeSessions(ctx, p)
 	if err != nil {
 		return 0, storeErr(err)

@@ -139,7 +139,7 @@ func (s *Service) openByRequest(ctx context.Context, r *ExchangeRequest, rt *tok
 				SubjectKind: SubjectAPIKey, Subject: key.ID, Version: key.Version,
 				Account: key.Account, AccountVersion: key.AccountVersion,
 			},
-			MaxPerSubject: s.cfg.MaxSessionsPerSubject, FactPurgeAt: s.factPurgeAt(now), Now: now, Event: ev,
+			MaxPerSubject: s.cfg.MaxSessionsPerSubject, FactPurgeAt: s.sessionFactPurgeAt(now), Now: now, Event: ev,
 		},
 		ReplayEvent: replay,
 	})

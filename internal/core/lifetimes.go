@@ -5,36 +5,62 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 )
 
-// metaLongest holds the longest lifetime that any token was ever issued with.
-const metaLongest = "longest_lifetime_ms"
+// Names of the meta values that hold the longest lifetimes any token, and any
+// access token, was ever issued with.
+const (
+	metaLongest       = "longest_lifetime_ms"
+	metaLongestAccess = "longest_access_lifetime_ms"
+)
+
+// raise sets v to ms unless it is more already.
+func raise(v *atomic.Int64, ms int64) {
+	for {
+		old := v.Load()
+		if ms <= old || v.CompareAndSwap(old, ms) {
+			return
+		}
+	}
+}
+
+func (s *Service) lifetimes() map[string]*atomic.Int64 {
+	return map[string]*atomic.Int64{metaLongest: &s.longest, metaLongestAccess: &s.longestAccess}
+}
 
 // recallLifetimes reads how long tokens issued by earlier starts may live, also
 // under contracts that have been shortened or unmounted since. A fact that was
 // forgotten before the last of them expires would bring that token back.
 func (s *Service) recallLifetimes(ctx context.Context) error {
-	v, err := s.store.MetaGet(ctx, metaLongest)
-	if errors.Is(err, ErrNoRow) {
-		return nil
+	for name, v := range s.lifetimes() {
+		text, err := s.store.MetaGet(ctx, name)
+		if errors.Is(err, ErrNoRow) {
+			continue
+		}
+		if err != nil {
+			return storeErr(err)
+		}
+		ms, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return fmt.Errorf("the store's %s is no number: %w", name, err)
+		}
+		raise(v, ms)
 	}
-	if err != nil {
-		return storeErr(err)
-	}
-	ms, err := strconv.ParseInt(v, 10, 64)
-	if err != nil {
-		return fmt.Errorf("the store's %s is no number: %w", metaLongest, err)
-	}
-	s.raiseLongest(ms)
 	return nil
 }
 
-// RememberLifetimes notes the longest lifetime of the registered mounts. It is
+// RememberLifetimes notes the longest lifetimes of the registered mounts. It is
 // called before the first token is issued.
 func (s *Service) RememberLifetimes(ctx context.Context) error {
-	v := strconv.FormatInt(s.longest.Load(), 10)
-	if was, err := s.store.MetaGet(ctx, metaLongest); err == nil && was == v {
-		return nil
+	for name, v := range s.lifetimes() {
+		text := strconv.FormatInt(v.Load(), 10)
+		if was, err := s.store.MetaGet(ctx, name); err == nil && was == text {
+			continue
+		}
+		if err := s.store.MetaSet(ctx, &MetaSetParams{Name: name, Value: text, Now: s.now()}); err != nil {
+			return storeErr(err)
+		}
 	}
-	return storeErr(s.store.MetaSet(ctx, &MetaSetParams{Name: metaLongest, Value: v, Now: s.now()}))
+	return nil
 }

@@ -89,7 +89,7 @@ func (s *Service) openByPassword(ctx context.Context, r *LoginRequest, now int64
 			SubjectKind: SubjectUser, Subject: user.ID, Version: user.Version,
 			Account: user.Account, AccountVersion: user.AccountVersion,
 		},
-		MaxPerSubject: s.cfg.MaxSessionsPerSubject, FactPurgeAt: s.factPurgeAt(now),
+		MaxPerSubject: s.cfg.MaxSessionsPerSubject, FactPurgeAt: s.sessionFactPurgeAt(now),
 		Attempt: a.settle(AttemptSucceeded), Now: now, Event: ev,
 	})
 	if errors.Is(err, ErrStale) {

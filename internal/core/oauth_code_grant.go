@@ -167,7 +167,7 @@ func (s *Service) redeemStep(ctx context.Context, r *RedeemRequest, code *AuthCo
 				SubjectKind: SubjectUser, Subject: code.Subject, Version: code.SubjectVersion,
 				Account: code.Account, AccountVersion: code.AccountVersion,
 			},
-			MaxPerSubject: s.cfg.MaxSessionsPerSubject, FactPurgeAt: s.factPurgeAt(now), Now: now, Event: ev,
+			MaxPerSubject: s.cfg.MaxSessionsPerSubject, FactPurgeAt: s.sessionFactPurgeAt(now), Now: now, Event: ev,
 		},
 		ReplayEvent: replay,
 	})

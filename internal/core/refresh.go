@@ -71,7 +71,7 @@ func (s *Service) step(ctx context.Context, r *RefreshRequest, c *token.Claims, 
 	res, err := s.store.RefreshSession(ctx, &RefreshParams{
 		ID: sid, Mount: r.Mount.ID, Subject: r.Subject, Presented: c.Generation, PresentedAt: c.IssuedAt * 1000,
 		Policy: *p, RefreshKey: signer,
-		FactPurgeAt: s.factPurgeAt(now), Now: now, ReuseEvent: reuse, BehindEvent: behind,
+		FactPurgeAt: s.sessionFactPurgeAt(now), Now: now, ReuseEvent: reuse, BehindEvent: behind,
 	})
 	if err != nil {
 		return nil, storeErr(err)

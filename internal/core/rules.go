@@ -68,6 +68,9 @@ func (s *Service) RegisterMount(m *Mount) error {
 			r.AnyAudience = kind != token.Refresh
 		}
 		mr.rules[kind] = r
+		if kind == token.Access {
+			raise(&s.longestAccess, m.Policy.longestOf(kind))
+		}
 		if !m.Policy.PerClient || kind == token.Access {
 			s.raiseLongest(m.Policy.longestOf(kind))
 		}
@@ -91,14 +94,7 @@ func (s *Service) RegisterMount(m *Mount) error {
 	return nil
 }
 
-func (s *Service) raiseLongest(ms int64) {
-	for {
-		old := s.longest.Load()
-		if ms <= old || s.longest.CompareAndSwap(old, ms) {
-			return
-		}
-	}
-}
+func (s *Service) raiseLongest(ms int64) { raise(&s.longest, ms) }
 
 // Mounts returns all registered mounts, by id.
 func (s *Service) Mounts() []*Mount {

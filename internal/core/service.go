@@ -63,15 +63,17 @@ type Service struct {
 	networks   *limit.Networks
 	repeats    *limit.Repeats
 
-	oauth    *oauthState  // nil while OAuth is off; set before the listener opens
-	mounts   sync.Map     // id -> *mountRules
-	longest  atomic.Int64 // longest lifetime of any token of any mount, ms
-	revoked  *revocations
-	follower chan struct{} // room for the one that reads the log of facts
-	cache    *principalCache
-	touches  touches
-	refusals refusals
-	clock    clockGuard
+	oauth   *oauthState  // nil while OAuth is off; set before the listener opens
+	mounts  sync.Map     // id -> *mountRules
+	longest atomic.Int64 // longest lifetime of any token of any mount, ms
+	// longest lifetime of any access token of any mount, ms
+	longestAccess atomic.Int64
+	revoked       *revocations
+	follower      chan struct{} // room for the one that reads the log of facts
+	cache         *principalCache
+	touches       touches
+	refusals      refusals
+	clock         clockGuard
 }
 
 // New makes a Service and fills its memory of revocations from the committed
@@ -214,4 +216,11 @@ func (c *Client) event(kind string) Event {
 // exists now has expired, with an hour to spare for clocks.
 func (s *Service) factPurgeAt(now int64) int64 {
 	return now + s.longest.Load() + 3_600_000
+}
+
+// sessionFactPurgeAt is the same for a fact on one session. The row says too
+// that the session has ended, and a refresh asks the row, so the fact is for
+// access tokens alone: what logouts leave in memory goes within a day or so.
+func (s *Service) sessionFactPurgeAt(now int64) int64 {
+	return now + s.longestAccess.Load() + 3_600_000
 }
