@@ -90,9 +90,11 @@ type RedeemCodeResult struct {
 	Subject *Subject
 }
 
-// JudgeCode says what becomes of a code presented by a client; browserLives
-// says whether the login that it came from has not been ended.
-func JudgeCode(c *AuthCode, client string, browserLives bool, now int64) RedeemVerdict {
+// JudgeCode says what becomes of a code presented by a client at a version;
+// browserLives says whether the login that it came from has not been ended. A
+// client that was changed since, perhaps disabled and enabled again, gets
+// nothing for an old code.
+func JudgeCode(c *AuthCode, client string, version int64, browserLives bool, now int64) RedeemVerdict {
 	switch {
 	case c == nil || c.Client != client:
 		return CodeUnknown
@@ -100,7 +102,7 @@ func JudgeCode(c *AuthCode, client string, browserLives bool, now int64) RedeemV
 		return CodeReplayed
 	case now >= c.ExpiresAt:
 		return CodeExpired
-	case !browserLives:
+	case !browserLives || c.ClientVersion != version:
 		return CodeStale
 	}
 	return CodeRedeemed

@@ -113,6 +113,11 @@ func (s *Service) redeemCode(ctx context.Context, r *RedeemRequest) (*OAuthGrant
 	if err := s.hearing(ctx, now); err != nil {
 		return nil, err
 	}
+	// A fact on everything touches no row, so the store would open a session,
+	// and with an epoch above the fact.
+	if sid, err := ParseSessionID(code.Browser); err == nil && s.revoked.deadSession(sid, code.Browser, code.Subject, code.Account) {
+		return nil, invalidGrant("login ended")
+	}
 	withRefresh := r.Auth.MayUse(GrantRefresh)
 	if err := s.canIssue(s.oauth.mount, withRefresh); err != nil {
 		return nil, err

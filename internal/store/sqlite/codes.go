@@ -109,7 +109,7 @@ func (t *tx) redeem(p *core.RedeemCodeParams) (*core.RedeemCodeResult, error) {
 			return nil, err
 		}
 	}
-	res := &core.RedeemCodeResult{Verdict: core.JudgeCode(code, p.Client, lives, p.Open.Now)}
+	res := &core.RedeemCodeResult{Verdict: core.JudgeCode(code, p.Client, p.ClientVersion, lives, p.Open.Now)}
 	switch res.Verdict {
 	case core.CodeRedeemed:
 		return res, t.firstUse(p, res)
