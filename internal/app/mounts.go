@@ -104,6 +104,11 @@ func (e *engine) mount(lib *library, cfg *config.Config, mc config.Mount) (*moun
 	}
 	if cfg.Origin("sessions.grace") != "default" {
 		put.Core.Policy.Rotation.GraceMS = cfg.Sessions.Grace.Milliseconds()
+		for _, v := range put.Core.Policy.Variants {
+			if v.Rotation != nil {
+				v.Rotation.GraceMS = cfg.Sessions.Grace.Milliseconds()
+			}
+		}
 	}
 	return &mounted{cfg: mc, core: put.Core, contract: put}, nil
 }

@@ -14,6 +14,7 @@ func (p *parser) checkFile(root *node) {
 		p.checkTokens(r)
 	}
 	p.checkShared()
+	p.checkLifetimes()
 	if len(p.list) == 0 {
 		p.checkInputsUsed()
 	}
@@ -55,7 +56,7 @@ func (p *parser) checkTokens(r *routeDef) {
 		p.add(r.pos, "`grant: refresh` without refresh tokens; add `tokens: {refresh: {}}`")
 	case r.grant.name == "application_token" && !has(token.Application):
 		p.add(r.pos, "`grant: application_token` without application tokens; add `tokens: {application: {}}`")
-	case r.grant.name == "refresh" && p.def.tokens.rotation.Rotates && !r.answersName("refresh_token"):
+	case r.grant.name == "refresh" && p.def.tokens.rotates(p.def.routes) && !r.answersName("refresh_token"):
 		p.add(r.pos, "refresh tokens rotate, and the answer of this refresh carries no $refresh_token: clients would be logged out; add it, or say `rotation: never`")
 	case r.grant.scope == inGranted && !r.hands():
 		p.add(r.pos, "no answer of this route hands out a token; add one such as $access_token")

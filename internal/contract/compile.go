@@ -89,6 +89,7 @@ func Compile(def *Definition, opts Options) (*Contract, error) {
 	if err := c.compilePolicy(opts); err != nil {
 		return nil, err
 	}
+	c.compileVariants()
 	for _, r := range def.routes {
 		g := c.group(r)
 		for _, m := range r.methods {

@@ -70,6 +70,7 @@ type routeDef struct {
 	logout    core.LogoutScope
 	lenient   bool
 	secretURL bool
+	variant   *variantDef // nil: its tokens are the contract's
 }
 
 // segment is a piece of a path: text, or a parameter.

@@ -3,6 +3,7 @@ package contract
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -38,10 +39,12 @@ func Examples(m *Mounted, baseURL string, cred Credentials) []Example {
 			}
 		}
 	}
+	titles := distinctTitles(m)
 	for _, h := range m.handlers {
 		for _, e := range h.group.endpoints {
 			for _, r := range e.routes {
 				ex := x.example(h.group, e, r)
+				ex.Title, titles = titles[0], titles[1:]
 				switch r.grant.name {
 				case "password", "request_token":
 					logins = append(logins, ex)
@@ -223,11 +226,42 @@ func (x *exampleWriter) example(g *pathGroup, e *endpoint, r *boundRoute) Exampl
 	if r.grant.name == "password" || r.grant.name == "request_token" {
 		cmd = x.variable + "=$(" + cmd + ")\nprintf '%s\\n' \"$" + x.variable + "\""
 	}
-	title := r.summary
-	if title == "" {
-		title = r.grant.name + ": " + e.method + " " + g.pattern
+	return Example{Curl: cmd}
+}
+
+// distinctTitles names every route of the mount, in the order of the file. Those
+// that share a summary are told apart by method, path and condition, as far as
+// that takes.
+func distinctTitles(m *Mounted) []string {
+	var out []string
+	var more [][3]string
+	for _, h := range m.handlers {
+		for _, e := range h.group.endpoints {
+			for _, r := range e.routes {
+				line := e.method + " " + h.group.pattern
+				out = append(out, orElse(r.summary, r.grant.name+": "+line))
+				when := ""
+				if r.when != nil {
+					when = ", when " + r.when.String()
+				}
+				more = append(more, [3]string{" (" + e.method + ")", " (" + h.group.pattern + ")", when})
+			}
+		}
 	}
-	return Example{Title: title, Curl: cmd}
+	for step := range 3 {
+		alike := map[string][]int{}
+		for i, t := range out {
+			alike[t] = append(alike[t], i)
+		}
+		for _, group := range alike {
+			if slices.ContainsFunc(group, func(i int) bool { return more[i][step] != more[group[0]][step] }) {
+				for _, i := range group {
+					out[i] += more[i][step]
+				}
+			}
+		}
+	}
+	return out
 }
 
 // put adds one input where the route reads it.

@@ -28,3 +28,22 @@ func TestEveryContractLoads(t *testing.T) {
 		}
 	}
 }
+
+// TestExamplesHaveTitlesOfTheirOwn: two calls under one title leave people
+// guessing which is which.
+func TestExamplesHaveTitlesOfTheirOwn(t *testing.T) {
+	names := testContracts(t)
+	for _, s := range List() {
+		names = append(names, s.Name)
+	}
+	for _, name := range names {
+		_, ms := mountOf(t, newFake(), name)
+		seen := map[string]bool{}
+		for _, ex := range Examples(ms[0], "http://localhost", Credentials{}) {
+			if seen[ex.Title] {
+				t.Errorf("%s: %q twice", name, ex.Title)
+			}
+			seen[ex.Title] = true
+		}
+	}
+}

@@ -127,7 +127,7 @@ func TestManualIsComplete(t *testing.T) {
 	if want != string(data) {
 		t.Error("the lists of docs/contract-format.md are not those of the code; run: go test ./internal/contract -run TestManual -update")
 	}
-	for _, keys := range [][]string{fileKeys, routeKeys, answerKeys, cookieKeys, inputKeys, acceptKeys, tokenKeys, errorKeys, operators, inputTypes} {
+	for _, keys := range [][]string{fileKeys, routeKeys, answerKeys, cookieKeys, inputKeys, acceptKeys, tokenKeys, variantKeys, errorKeys, operators, inputTypes} {
 		for _, k := range keys {
 			if !regexp.MustCompile(regexp.QuoteMeta(k) + `\b`).MatchString(want) {
 				t.Errorf("the manual does not explain %q", k)

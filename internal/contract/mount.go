@@ -137,14 +137,14 @@ func (m *Mounted) grant(ctx context.Context, q *request) (call, error) {
 	case "password":
 		out.granted, err = g.Login(ctx, &core.LoginRequest{
 			Mount: m.Core, Account: q.text("account"), Username: q.text("username"), Password: q.text("password"),
-			WithoutRefresh: r.noRef, Client: client,
+			WithoutRefresh: r.noRef, Variant: r.variantName(), Client: client,
 		})
 	case "refresh":
-		out.granted, err = g.Refresh(ctx, &core.RefreshRequest{Mount: m.Core, Token: q.text("refresh_token"), Subject: q.text("subject"), Client: client})
+		out.granted, err = g.Refresh(ctx, &core.RefreshRequest{Mount: m.Core, Token: q.text("refresh_token"), Subject: q.text("subject"), Variant: r.variantName(), Client: client})
 	case "renew":
-		out.granted, err = g.Renew(ctx, &core.RenewRequest{Mount: m.Core, Token: q.text("access_token"), Client: client})
+		out.granted, err = g.Renew(ctx, &core.RenewRequest{Mount: m.Core, Token: q.text("access_token"), Variant: r.variantName(), Client: client})
 	case "request_token":
-		out.granted, err = g.ExchangeRequestToken(ctx, &core.ExchangeRequest{Mount: m.Core, Token: q.text("request_token"), Client: client})
+		out.granted, err = g.ExchangeRequestToken(ctx, &core.ExchangeRequest{Mount: m.Core, Token: q.text("request_token"), Variant: r.variantName(), Client: client})
 	case "application_token":
 		out.granted, err = g.MintApplicationToken(ctx, &core.MintRequest{
 			Mount: m.Core, Token: q.token(), Kinds: r.kinds, Label: q.text("label"), Networks: q.list("networks"), Scopes: q.list("scopes"), Client: client,
@@ -161,6 +161,13 @@ func (m *Mounted) grant(ctx context.Context, q *request) (call, error) {
 		err = fmt.Errorf("contract: grant %q has no code", r.grant.name)
 	}
 	return out, err
+}
+
+func (r *boundRoute) variantName() string {
+	if r.variant == nil {
+		return ""
+	}
+	return r.variant.name
 }
 
 // token is the credential of a route that takes one of several inputs.

@@ -235,8 +235,8 @@ func TestExamplesAndShow(t *testing.T) {
 	got := Examples(ms[1], "http://localhost:8080/", Credentials{Username: "mgordon", Password: "it's", Protected: "/api/stations"})
 	want := []Example{
 		{"Log in", "itempath=$(curl -sS 'http://localhost:8080/api/users/login' \\\n  -H 'Content-Type: application/json' \\\n  -d '{\"username\":\"mgordon\",\"password\":\"it'\\''s\"}')\nprintf '%s\\n' \"$itempath\""},
-		{"Get a new access token", "curl -sS -X POST 'http://localhost:8080/api/users/refresh' \\\n  -H 'Authorization: Bearer '\"$(printf %s \"$itempath\" | sed -E 's/.*\"refreshToken\":\"([^\"]*)\".*/\\1/')\""},
-		{"Get a new access token", "curl -sS 'http://localhost:8080/api/users/refresh' \\\n  -H 'Authorization: Bearer '\"$(printf %s \"$itempath\" | sed -E 's/.*\"refreshToken\":\"([^\"]*)\".*/\\1/')\""},
+		{"Get a new access token (POST)", "curl -sS -X POST 'http://localhost:8080/api/users/refresh' \\\n  -H 'Authorization: Bearer '\"$(printf %s \"$itempath\" | sed -E 's/.*\"refreshToken\":\"([^\"]*)\".*/\\1/')\""},
+		{"Get a new access token (GET)", "curl -sS 'http://localhost:8080/api/users/refresh' \\\n  -H 'Authorization: Bearer '\"$(printf %s \"$itempath\" | sed -E 's/.*\"refreshToken\":\"([^\"]*)\".*/\\1/')\""},
 		{"Mint a token that never expires, for users of type application", "curl -sS -X POST 'http://localhost:8080/api/users/application-token' \\\n  -H 'Authorization: Bearer '\"$(printf %s \"$itempath\" | sed -E 's/.*\"refreshToken\":\"([^\"]*)\".*/\\1/')\""},
 		{"Call the API", "curl -sS 'http://localhost:8080/api/stations' \\\n  -H 'Authorization: Bearer '\"$(printf %s \"$itempath\" | sed -E 's/.*\"accessToken\":\"([^\"]*)\".*/\\1/')\""},
 	}

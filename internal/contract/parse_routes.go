@@ -9,7 +9,7 @@ import (
 	"github.com/sallyport/sallyport/internal/token"
 )
 
-var routeKeys = []string{"route", "grant", "summary", "accept", "inputs", "when", "headers", "answer", "errors", "kinds", "sessions", "lenient", "secret_in_url"}
+var routeKeys = []string{"route", "grant", "summary", "accept", "inputs", "when", "headers", "answer", "errors", "kinds", "sessions", "lenient", "secret_in_url", "tokens"}
 
 var routeMethods = []string{"GET", "POST", "PUT", "PATCH", "DELETE"}
 
@@ -87,6 +87,7 @@ func (p *parser) route(n *node) *routeDef {
 	always := &templates{rep: p.report, scope: 0, where: "a header of a route", inputs: r.byName}
 	r.headers = p.headers(n.get("headers"), always)
 	p.answers(n, r)
+	r.variant = p.variant(n.get("tokens"), r)
 	r.errors = p.errorMap(n.get("errors"), r.byName)
 	return r
 }

@@ -161,6 +161,8 @@ func (p *parser) claims(kind token.Kind, n *node, kindClaim string) *object {
 		switch {
 		case slices.Contains(reservedClaims, strings.ToLower(en.key)):
 			p.add(en.pos, "the claim %s is written for every token, verification and revocation stand on it; %s", en.key, claimHelp(strings.ToLower(en.key)))
+		case kind == token.Refresh && en.key == "var":
+			p.add(en.pos, "the claim var of a refresh token names a route's own `tokens`; name yours otherwise")
 		case strings.ToLower(en.key) == "sub" && en.key != "sub":
 			p.add(en.pos, "the claim %s differs from sub in case alone, which some readers ignore; name it otherwise", en.key)
 		case en.key == kindClaim:

@@ -71,6 +71,7 @@ func fileSchema() map[string]any {
 	places["json_types"] = listOrOne
 	root["$defs"] = obj{
 		"token": closed(tokenKeys, tok), "refresh": closed(append(slices.Clone(tokenKeys), "rotation"), tok),
+		"own_token": closed(variantTokenKeys, tok),
 		"input": closed(inputKeys, obj{
 			"type": enum(inputTypes...), "optional": boolean, "default": str, "enum": listOrOne, "max": obj{"type": "integer", "minimum": 1, "maximum": maxToken},
 			"earliest": str, "latest": str, "earlier": enum("refuse", "clamp"), "later": enum("refuse", "clamp"), "missing": enum("token_missing", "field_missing"),
@@ -80,6 +81,11 @@ func fileSchema() map[string]any {
 				"route": listOrOne, "grant": enum(grantNames()...), "summary": str, "accept": closed(acceptKeys, places), "inputs": mapOf(ref("input")),
 				"headers": headers, "answer": obj{"anyOf": []any{ref("answer"), obj{"type": "array", "items": ref("answer")}}}, "errors": ref("errors"),
 				"kinds": listOrOne, "sessions": enum("this", "others", "all"), "lenient": boolean, "secret_in_url": boolean,
+				"tokens": closed(variantKeys, obj{
+					"name": obj{"type": "string", "pattern": namePattern.String()}, "access": ref("own_token"), "id": ref("own_token"),
+					"refresh": closed(variantRefreshKeys, obj{"lifetime": dur, "rotation": tok["rotation"]}),
+					"session": closed([]string{"idle", "absolute"}, obj{"idle": dur, "absolute": dur}),
+				}),
 			})
 			r["required"] = []string{"route", "grant", "answer"}
 			return r

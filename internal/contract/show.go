@@ -95,6 +95,9 @@ func (c *Contract) showRoute(b *strings.Builder, r *routeDef) {
 	if r.refuse {
 		b.WriteString("      refuses other body fields\n")
 	}
+	if r.variant != nil {
+		fmt.Fprintf(b, "      tokens of its own, %s\n", r.variant.describe())
+	}
 	for _, a := range r.answers {
 		fmt.Fprintf(b, "      answers %d", a.status)
 		if a.when != nil {
