@@ -20,6 +20,7 @@ func ownHostOnly(client *http.Client) *http.Client {
 		own = *client
 	}
 	own.Jar = nil
+	own.Timeout = 0 // each request has a deadline that fits it; one for all would cut polls that wait
 	own.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		first := via[0].URL
 		if req.URL.Scheme != first.Scheme || req.URL.Host != first.Host {

@@ -151,9 +151,13 @@ func (v *Verifier) identify(ctx context.Context, raw string, now int64) (*keySet
 		return nil, nil, err // no key that is published can have made it
 	}
 	// Twice, since the first time may only wait for a fetch that began before the key was there. A key that is known
-	// and did not make the token will not have made it later either.
+	// and did not make the token will not have made it later either. Others may have fetched meanwhile; then what they
+	// got is tried, whether or not another fetch is due.
 	for range 2 {
-		if u.KeyID != "" && set.knows(u.KeyID) || !v.remote.demand(ctx) {
+		if u.KeyID != "" && set.knows(u.KeyID) {
+			break
+		}
+		if v.held() == set && !v.remote.demand(ctx) && v.held() == set {
 			break
 		}
 		if set, ierr = v.remote.current(ctx); ierr != nil {
