@@ -41,6 +41,7 @@ type App struct {
 	server  *httpd.Server
 	front   *front           // nil offline
 	gateway *gateway.Gateway // nil offline
+	feed    *feed            // nil offline
 	demo    *demoUpstream    // serve --dev without an upstream
 	admin   http.Handler
 	public  atomic.Pointer[http.Handler]
@@ -191,6 +192,7 @@ func (a *App) ready(ctx context.Context) []httpd.Check {
 // Run serves until ctx ends, then lets requests in flight finish.
 func (a *App) Run(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer context.AfterFunc(ctx, a.feed.stop)()
 	var chores sync.WaitGroup
 	chores.Go(func() { a.engine.service.Run(work) })
 	chores.Go(func() { a.followKeys(work) })

@@ -34,6 +34,9 @@ func (e *engine) loadMounts(ctx context.Context, cfg *config.Config, serving boo
 	}
 	var rows []core.MountRow
 	for _, mc := range cfg.Mounts {
+		if mc.Name == core.FeedMount {
+			return fmt.Errorf("%s: %q is a name of our own; give this mount another name", mc.Source, mc.Name)
+		}
 		if cfg.OAuth.Enabled && (mc.Name == core.OAuthMount || mc.Name == core.BrowserMount) {
 			return fmt.Errorf("%s: %q is the name of a mount of our own; give this one another name, or set oauth.enabled to false", mc.Source, mc.Name)
 		}
@@ -46,6 +49,9 @@ func (e *engine) loadMounts(ctx context.Context, cfg *config.Config, serving boo
 	}
 	if serving {
 		if err := e.ensureKeys(ctx); err != nil {
+			return err
+		}
+		if err := e.ensureFeedKey(ctx); err != nil {
 			return err
 		}
 	}

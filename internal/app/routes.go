@@ -30,6 +30,7 @@ type front struct {
 	oauth   *oauth.Handler // nil when switched off
 	proxy   http.Handler   // nil without upstream
 	auth    http.Handler   // the forward-auth endpoints
+	feed    http.Handler   // the revocation feed
 	openapi []byte         // nil where an upstream may have its own
 }
 
@@ -51,7 +52,8 @@ func (a *App) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &front{app: a, router: router}
+	a.feed = newFeed(a.engine)
+	f := &front{app: a, router: router, feed: a.feed.handler()}
 	if a.cfg.OAuth.Enabled {
 		f.oauth, err = oauth.New(oauth.Config{Service: a.engine.service, Issuer: a.engine.service.Issuer(), Logger: a.opts.Logger})
 		if err != nil {
@@ -77,6 +79,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch path := r.URL.Path; {
 	case path == pathJWKS:
 		f.own(f.jwks).ServeHTTP(w, r)
+		return
+	case path == pathFeed:
+		f.feed.ServeHTTP(w, r)
 		return
 	case strings.HasPrefix(path, pathOwn):
 		f.auth.ServeHTTP(w, r)

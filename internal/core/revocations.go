@@ -14,6 +14,7 @@ type revocations struct {
 	subjects   map[string][]subjectFact // by user, API key or client id
 	accounts   map[string]subjectFact
 	everything int64
+	changed    chan struct{} // closed, and replaced, when last rises
 }
 
 // subjectFact is a fact on a subject: it kills what was opened before it.
@@ -26,7 +27,7 @@ type subjectFact struct {
 func newRevocations() *revocations {
 	return &revocations{
 		sessions: map[string]int64{}, tokens: map[string]subjectFact{},
-		subjects: map[string][]subjectFact{}, accounts: map[string]subjectFact{},
+		subjects: map[string][]subjectFact{}, accounts: map[string]subjectFact{}, changed: make(chan struct{}),
 	}
 }
 
@@ -50,7 +51,11 @@ func (r *revocations) add(facts []Fact, last, now int64) {
 			r.everything = f.Number
 		}
 	}
-	r.last = max(r.last, last)
+	if last > r.last {
+		r.last = last
+		close(r.changed)
+		r.changed = make(chan struct{})
+	}
 	r.heard = now
 }
 

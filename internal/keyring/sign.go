@@ -16,6 +16,20 @@ func (k *Keyring) Sign(set core.KeySet, header token.Header, payload []byte) (to
 	return tok, s.signer.row.ID, err
 }
 
+// SignDocument signs a document that is no token, such as the revocation feed,
+// with the set's active key; typ says what it is.
+func (k *Keyring) SignDocument(set core.KeySet, typ string, payload []byte) (string, error) {
+	s := k.snap.Load().sets[set]
+	if s == nil || s.signer == nil {
+		return "", &core.Error{Code: core.Unavailable, Reason: "no active signing key for " + setName(set)}
+	}
+	doc, err := token.SignDocument(s.signer.key, typ, payload)
+	if err != nil {
+		return "", &core.Error{Code: core.Internal, Reason: "sign with key " + s.signer.row.ID, Err: err}
+	}
+	return doc, nil
+}
+
 // SignWith makes a token with the named key of the set. Only HMAC keys, which
 // give the same bytes each time, can issue a token again; another is refused.
 func (k *Keyring) SignWith(set core.KeySet, keyID string, header token.Header, payload []byte) (string, error) {
