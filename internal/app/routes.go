@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/admin"
@@ -55,8 +56,7 @@ func (a *App) routes() (http.Handler, error) {
 	a.feed = newFeed(a.engine)
 	f := &front{app: a, router: router, feed: a.feed.handler()}
 	if a.cfg.OAuth.Enabled {
-		f.oauth, err = oauth.New(oauth.Config{Service: a.engine.service, Issuer: a.engine.service.Issuer(), Logger: a.opts.Logger})
-		if err != nil {
+		if f.oauth, err = a.newOAuth(); err != nil {
 			return nil, err
 		}
 	}
@@ -71,6 +71,20 @@ func (a *App) routes() (http.Handler, error) {
 		}
 	}
 	return f, nil
+}
+
+func (a *App) newOAuth() (*oauth.Handler, error) {
+	c := oauth.Config{
+		Service: a.engine.service, Issuer: a.engine.service.Issuer(), Logger: a.opts.Logger,
+		Now: a.engine.now, PageKey: a.engine.keys.Derive("oauth pages"),
+	}
+	if file := a.cfg.OAuth.Stylesheet; file != "" {
+		var err error
+		if c.Stylesheet, err = os.ReadFile(file); err != nil {
+			return nil, fmt.Errorf("%s: the stylesheet of the login pages: %w", a.cfg.Origin("oauth.stylesheet"), err)
+		}
+	}
+	return oauth.New(c)
 }
 
 // ServeHTTP finds who owns a path. Contract routes come before the gateway; a

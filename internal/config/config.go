@@ -69,6 +69,7 @@ type Config struct {
 		Enabled       bool
 		LoginLifetime time.Duration
 		LoginIdle     time.Duration
+		Stylesheet    string
 	}
 
 	Sessions struct {

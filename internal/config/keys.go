@@ -263,6 +263,10 @@ func bindPolicy(c *Config) []Key {
 			Doc: "A browser's login that was not used this long is over.",
 		},
 		{
+			Name: "oauth.stylesheet", Kind: KindPath, ptr: &c.OAuth.Stylesheet,
+			Doc: "A CSS file that takes the place of the one of the hosted login pages; docs/login-pages.md says what there is to style. It is read at start.",
+		},
+		{
 			Name: "limits.body", Kind: KindInt, Default: "65536", ptr: &l.Body, check: intBetween(1024, 16<<20),
 			Doc: "The largest request body of our own routes, in bytes. Proxied requests are not limited.",
 		},

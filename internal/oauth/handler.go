@@ -37,6 +37,7 @@ type Service interface {
 	ExchangeToken(ctx context.Context, r *core.ExchangeTokenRequest) (*core.OAuthGranted, error)
 	Introspect(ctx context.Context, r *core.IntrospectRequest) (*core.Principal, error)
 	RevokeToken(ctx context.Context, r *core.RevokeRequest) error
+	BrowserService
 }
 
 var _ Service = (*core.Service)(nil)
@@ -48,6 +49,14 @@ type Config struct {
 	// header is (SECURITY 19), and the base of every URL in it.
 	Issuer string
 	Logger *slog.Logger
+	// Now is the clock, in Unix milliseconds; nil is the machine's.
+	Now func() int64
+	// PageKey authenticates the forms of the pages. All nodes have the same;
+	// zero makes one up.
+	PageKey [32]byte
+	// Stylesheet takes the place of the pages' CSS; empty is the one that
+	// comes with us.
+	Stylesheet []byte
 }
 
 // Handler serves the endpoints. Its limits (body, deadline) are the caller's

@@ -1,0 +1,217 @@
+package oauth
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/sallyport/sallyport/internal/core"
+)
+
+// authorize is the authorization endpoint (RFC 6749 section 3.1, OpenID Connect
+// Core section 3.1.2). It ends in a redirect to the client, or in a page.
+func (b *browser) authorize(v *visit) error {
+	if v.r.Method == http.MethodPost {
+		return b.asGet(v, PathAuthorize)
+	}
+	q, err := b.readRequest(v.ctx(), v.r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	login, cookie, err := b.who(v)
+	if err != nil {
+		return q.refusalOf(err)
+	}
+	if !q.fits(login, b.now()) {
+		if q.prompts("none") {
+			return q.refuse(errLoginRequired, "the user must log in")
+		}
+		return b.showLogin(v, q, loginForm{Username: q.params.Get("login_hint")})
+	}
+	scope, err := q.allowed(login)
+	if err != nil {
+		return q.refusalOf(err)
+	}
+	ask, err := b.mustAsk(v, q, login, scope)
+	switch {
+	case err != nil:
+		return q.refusalOf(err)
+	case ask && q.prompts("none"):
+		return q.refuse(errConsentRequired, "the user must be asked")
+	case ask:
+		return b.showConsent(v, q, login, cookie, scope)
+	}
+	return b.grant(v, q, login, scope)
+}
+
+// asGet sends a request that came by POST the same way by GET. A POST from
+// another site carries no Lax cookie, so the login would not be found.
+func (b *browser) asGet(v *visit, path string) error {
+	form, err := readForm(v.r)
+	if err != nil {
+		return err
+	}
+	query := form.Encode()
+	if len(query) > maxRequest {
+		return invalidRequest("The request is too long")
+	}
+	return v.redirect(b.prefix + path + "?" + query)
+}
+
+// allowed is the scope that the user can give the client.
+func (q *request) allowed(login *core.BrowserLogin) ([]string, error) {
+	scope, err := core.AllowedScope(&q.client.OAuthClient, q.scope, login.Subject.Roles, false)
+	if err == nil && len(scope) == 0 && len(q.scope) > 0 {
+		err = &core.Error{Code: core.BadRequest, OAuth: core.OAuthInvalidScope, Message: "Nothing of the scope asked for can be given"}
+	}
+	return scope, err
+}
+
+// mustAsk says whether the user is to be asked before the client gets anything.
+func (b *browser) mustAsk(v *visit, q *request, login *core.BrowserLogin, scope []string) (bool, error) {
+	if q.prompts("consent") {
+		return true, nil
+	}
+	if !q.client.RequireConsent {
+		return false, nil
+	}
+	given, err := b.svc.Consented(v.ctx(), login.Subject.ID, q.client.ID, scope)
+	return !given, err
+}
+
+// grant sends the client its code.
+func (b *browser) grant(v *visit, q *request, login *core.BrowserLogin, scope []string) error {
+	code, err := b.svc.IssueCode(v.ctx(), &core.CodeRequest{
+		Client: q.client, Browser: login, RedirectURI: q.redirect, Challenge: q.challenge,
+		Nonce: q.params.Get("nonce"), Scope: scope, Audience: q.audience,
+	})
+	if err != nil {
+		return q.refusalOf(err)
+	}
+	return b.tell(v, q, url.Values{"code": {code}})
+}
+
+// tell redirects to the client, with its state and our name (RFC 9207).
+func (b *browser) tell(v *visit, q *request, params url.Values) error {
+	params.Set("iss", b.h.cfg.Issuer)
+	if q.state != "" {
+		params.Set("state", q.state)
+	}
+	return v.redirect(withQuery(q.redirect, params))
+}
+
+// redirect answers 303: a browser that just sent a password does not send it
+// to where it is redirected (RFC 9700 section 4.12). The address is one of
+// ours, or one that a client registered.
+func (v *visit) redirect(to string) error {
+	v.w.Header().Set("Location", to)
+	v.w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// pageForm reads a form of ours, and the authorization request in it.
+func (b *browser) pageForm(v *visit) (url.Values, *request, error) {
+	form, err := readForm(v.r)
+	if err != nil {
+		return nil, nil, err
+	}
+	q, err := b.readRequest(v.ctx(), form.Get("request"))
+	return form, q, err
+}
+
+// login takes user name and password.
+func (b *browser) login(v *visit) error {
+	form, q, err := b.pageForm(v)
+	if err != nil {
+		return err
+	}
+	if err := b.checkForm(v, form.Get("csrf"), "login", b.readCookie(v.r, cookieForm), ""); err != nil {
+		return err
+	}
+	back := loginForm{Username: form.Get("username")}
+	if back.Username == "" || form.Get("password") == "" {
+		back.Message, back.status = "Enter your user name and your password.", http.StatusForbidden
+		return b.showLogin(v, q, back)
+	}
+	old, _, err := b.who(v)
+	if err != nil {
+		return q.refusalOf(err)
+	}
+	login, err := b.svc.LoginBrowser(v.ctx(), &core.LoginRequest{
+		Account: q.client.AccountShortname, Username: back.Username, Password: form.Get("password"), Client: v.from,
+	})
+	if err != nil {
+		return b.loginFailed(v, q, back, err)
+	}
+	if err := b.replace(v, old, login); err != nil {
+		return q.refusalOf(err)
+	}
+	b.setCookie(v.w, cookieLogin, login.Cookie, int((login.Expires-b.now())/1000))
+	return v.redirect(b.prefix + PathAuthorize + "?" + q.loggedIn())
+}
+
+// replace ends the login that a browser had before. Of another user's, what
+// came from it ends too: he is not there any more.
+func (b *browser) replace(v *visit, old, login *core.BrowserLogin) error {
+	switch {
+	case old == nil:
+		return nil
+	case old.Subject.ID == login.Subject.ID:
+		return b.svc.SupersedeBrowser(v.ctx(), old, &v.from)
+	}
+	return b.svc.EndBrowser(v.ctx(), old, &v.from)
+}
+
+// loginFailed shows the form again. Wrong password, unknown, disabled and
+// locked users are one page (SECURITY 51).
+func (b *browser) loginFailed(v *visit, q *request, back loginForm, err error) error {
+	var e *core.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch {
+	case e.Code == core.BadCredentials:
+		back.Message, back.status = "User name or password is wrong, or the account cannot be used now.", http.StatusForbidden
+	case e.Code == core.TooMany:
+		back.Message, back.status, back.retry = "There were too many attempts. Wait a little, then try again.", http.StatusTooManyRequests, e.RetryAfter
+	default:
+		return err
+	}
+	return b.showLogin(v, q, back)
+}
+
+// consent takes a user's word.
+func (b *browser) consent(v *visit) error {
+	form, q, err := b.pageForm(v)
+	if err != nil {
+		return err
+	}
+	login, cookie, err := b.who(v)
+	if err != nil {
+		return q.refusalOf(err)
+	}
+	if login == nil || login.Subject.Account != q.client.Account {
+		return v.redirect(b.prefix + PathAuthorize + "?" + q.encode())
+	}
+	// The token is for this login and this request: what was shown is what is
+	// agreed to.
+	if err := b.checkForm(v, form.Get("csrf"), "consent", cookie, form.Get("request")); err != nil {
+		return err
+	}
+	if form.Get("decision") != "allow" {
+		return q.refuse(errAccessDenied, "the user said no")
+	}
+	scope, err := q.allowed(login)
+	if err != nil {
+		return q.refusalOf(err)
+	}
+	if shown := form.Get("scope"); shown != strings.Join(scope, " ") {
+		// Roles changed while the page was open.
+		return b.showConsent(v, q, login, cookie, scope)
+	}
+	if err := b.svc.Consent(v.ctx(), login, q.client, scope, &v.from); err != nil {
+		return q.refusalOf(err)
+	}
+	return b.grant(v, q, login, scope)
+}
