@@ -174,7 +174,9 @@ func (g *Gateway) Close() { g.close() }
 
 // covering returns the mounts of a host and path, the longest prefix first.
 // When none covers the path, those of the host do: a contract may be mounted
-// beside the API that its tokens are for.
+// beside the API that its tokens are for. A mount of another account does not
+// cover what is below a nearer one: accounts do not see each other, also when
+// one of them has the whole host.
 func (g *Gateway) covering(host, path string) (mounts []*Mount, byPath bool) {
 	var ofHost []*Mount
 	for i := range g.cfg.Mounts {
@@ -196,6 +198,11 @@ func (g *Gateway) covering(host, path string) (mounts []*Mount, byPath bool) {
 	if len(mounts) == 0 {
 		return ofHost, false
 	}
+	near := mounts[0]
+	mounts = slices.DeleteFunc(mounts, func(m *Mount) bool {
+		farther := len(m.Prefix) < len(near.Prefix) || m.Host == "" && near.Host != ""
+		return farther && m.Account != near.Account && near.Account != core.AnyAccount
+	})
 	return mounts, true
 }
 

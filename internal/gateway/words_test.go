@@ -95,6 +95,34 @@ func TestWordsWhenMountsTie(t *testing.T) {
 	}
 }
 
+// Below a mount of its own, an account meets no tokens of another's: neither
+// those of a mount of the whole host, nor those of a mount of every host.
+func TestAccountsBelowEachOther(t *testing.T) {
+	b := newBackend(t)
+	own := func(c *Config) {
+		c.Mounts[0].Mount.Account, c.Mounts[1].Mount.Account = "acme", "other"
+	}
+	for _, c := range []struct {
+		name, path string
+		change     func(*Config)
+		header     []string
+		status     int
+	}{
+		{"the host's at the prefix", "/second/x", own, []string{bearer, "Bearer bob"}, 401},
+		{"the prefix's own", "/second/x", own, []string{"X-Token", "carol"}, 200},
+		{"the host's elsewhere", "/secondary", own, []string{bearer, "Bearer bob"}, 200},
+		{"every account's at the prefix of one", "/second/x", func(c *Config) { own(c); c.Mounts[0].Mount.Account = core.AnyAccount }, []string{bearer, "Bearer bob"}, 401},
+		{"one account's at the prefix of every", "/second/x", func(c *Config) { own(c); c.Mounts[1].Mount.Account = core.AnyAccount }, []string{bearer, "Bearer bob"}, 200},
+		{"side by side", "/second/x", func(c *Config) { own(c); c.Mounts[1].Prefix = "" }, []string{bearer, "Bearer bob"}, 200},
+		{"every host's at one", "/x", func(c *Config) { own(c); c.Mounts[1].Prefix, c.Mounts[1].Host = "", "127.0.0.1" }, []string{bearer, "Bearer bob"}, 401},
+		{"by a rule that names them", "/second/x", func(c *Config) { own(c); c.Rules = []Rule{{Path: "/", Mounts: []string{"m1", "m2"}}} }, []string{bearer, "Bearer bob"}, 200},
+	} {
+		if a := open(t, b.URL, c.change).do(t, "GET", c.path, c.header...); a.status != c.status || (b.take() != nil) != (c.status == 200) {
+			t.Errorf("%s: %d %s", c.name, a.status, a.body)
+		}
+	}
+}
+
 // A contract that gave a refusal the look of success is not believed.
 func TestRefusalNeverLooksLikeSuccess(t *testing.T) {
 	b := newBackend(t)
