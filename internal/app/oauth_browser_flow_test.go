@@ -96,7 +96,7 @@ func TestBrowserFlowByLibraries(t *testing.T) {
 				t.Error("userinfo still answers after the logout")
 			}
 			s.refreshOAuth(c, fresh.RefreshToken).isError(400, "invalid_grant")
-			b.authorize(ask(c, "prompt", "none")).told("login_required")
+			b.authorize(ask(c, "prompt", "none")).toldError("login_required")
 		})
 	}
 }

@@ -131,8 +131,8 @@ func (a *answer) sentTo(target string) url.Values {
 	return q
 }
 
-// told checks an error that the client is told of.
-func (a *answer) told(name string) url.Values {
+// toldError checks an error that the client is told of.
+func (a *answer) toldError(name string) url.Values {
 	a.t.Helper()
 	q := a.sentTo(callback)
 	if q.Get("error") != name || q.Get("state") != "st-1" || q.Get("iss") == "" || q.Has("code") {
