@@ -268,20 +268,18 @@ func (f *follower) read(ctx context.Context, body []byte, since int64) (*answer,
 	return &a, a.check(f.issuer, since, f.clock().Unix())
 }
 
-// open checks the signature. An unknown key may be a new one.
+// open checks the signature. An unknown key may be a new one; the first fetch may have begun before it was there.
 func (f *follower) open(ctx context.Context, text string) ([]byte, error) {
-	set, err := f.keys(ctx)
-	if err != nil {
-		return nil, err
+	for try := 0; ; try++ {
+		set, err := f.keys(ctx)
+		if err != nil {
+			return nil, err
+		}
+		payload, err := token.VerifyDocument(text, set.keys, feedType)
+		if !errors.Is(err, ErrSignature) || try == 2 || !f.refetch(ctx) {
+			return payload, err
+		}
 	}
-	payload, err := token.VerifyDocument(text, set.keys, feedType)
-	if !errors.Is(err, ErrSignature) || !f.refetch(ctx) {
-		return payload, err
-	}
-	if set, err = f.keys(ctx); err != nil {
-		return nil, err
-	}
-	return token.VerifyDocument(text, set.keys, feedType)
 }
 
 // check refuses an answer of another issuer, to another question or from another time, and one that is out of order.
