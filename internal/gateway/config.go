@@ -80,7 +80,8 @@ type Config struct {
 	Auth   Authenticator
 	Mounts []Mount
 	// OAuth is the mount whose bearer tokens count wherever a rule names no
-	// mounts; nil without OAuth. It covers no path and has no routes.
+	// mounts and another mount that covers the path, or its host, serves the
+	// token's account; nil without OAuth. It has no routes.
 	OAuth *Mount
 	// Words speaks when neither rule, token nor path decides; nil is the first
 	// mount's.

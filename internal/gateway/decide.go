@@ -110,7 +110,7 @@ func (g *Gateway) authenticate(q *question, host, path string, r *rule) (*core.P
 	mounts := r.mounts
 	if len(mounts) == 0 {
 		mounts, _ = g.covering(host, path)
-		if g.cfg.OAuth != nil {
+		if g.cfg.OAuth != nil && len(mounts) > 0 {
 			mounts = append(slices.Clip(mounts), g.cfg.OAuth)
 		}
 	}
@@ -150,12 +150,30 @@ func (g *Gateway) authenticate(q *question, host, path string, r *rule) (*core.P
 	if err != nil {
 		return nil, err
 	}
+	if err := g.accountServed(p, r, mounts); err != nil {
+		return nil, err
+	}
 	for _, s := range r.Scopes {
 		if !p.HasRole(s) {
 			return nil, &core.Error{Code: core.ScopeInsufficient, Reason: "scope " + s, Principal: p}
 		}
 	}
 	return p, nil
+}
+
+// accountServed holds a token of OAuth, whose mount covers every path, to the
+// accounts that the contracts there serve: otherwise a user of one customer
+// could call the API of another.
+func (g *Gateway) accountServed(p *core.Principal, r *rule, mounts []*Mount) error {
+	if g.cfg.OAuth == nil || p.Mount != g.cfg.OAuth.ID || len(r.mounts) > 0 {
+		return nil
+	}
+	for _, m := range mounts {
+		if m != g.cfg.OAuth && (m.Account == core.AnyAccount || m.Account == p.Subject.AccountShortname) {
+			return nil
+		}
+	}
+	return &core.Error{Code: core.TokenInvalid, Reason: "token of another account", Principal: &core.Principal{Mount: p.Mount, Kind: p.Kind}}
 }
 
 // hasURLToken finds the parameter of RFC 6750, however the query is split.
