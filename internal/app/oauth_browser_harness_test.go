@@ -168,3 +168,29 @@ func isLoginPage(t *testing.T, a *answer) *answer {
 	a.fields("/oauth2/login")
 	return a
 }
+
+// cookie is the value of a cookie that the server set.
+func (b *browser) cookie(name string) string {
+	b.s.t.Helper()
+	for _, c := range b.c.Jar.Cookies(b.home()) {
+		if c.Name == name {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+// plant puts a cookie into the browser.
+func (b *browser) plant(name, value string) {
+	b.s.t.Helper()
+	b.c.Jar.SetCookies(b.home(), []*http.Cookie{{Name: name, Value: value, Path: "/"}})
+}
+
+func (b *browser) home() *url.URL {
+	b.s.t.Helper()
+	u, err := url.Parse(b.s.url)
+	if err != nil {
+		b.s.t.Fatal(err)
+	}
+	return u
+}
