@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"maps"
 	"net"
@@ -27,6 +28,35 @@ type passed struct {
 	preflight bool
 	question  *question
 	identity  http.Header // all identity headers
+	body      *clientBody // nil without one
+}
+
+// clientBody remembers how reading the client's body failed, so that a body
+// that was sent broken is not taken for an upstream that does not answer.
+type clientBody struct {
+	io.ReadCloser
+	mu  sync.Mutex
+	err error
+}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && !errors.Is(err, http.ErrBodyReadAfterClose) {
+		b.mu.Lock()
+		b.err = err
+		b.mu.Unlock()
+	}
+	return n, err
+}
+
+// brokeBy reports that err, of sending the request on, is one of reading it.
+func (b *clientBody) brokeBy(err error) bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err != nil && errors.Is(err, b.err)
 }
 
 type passedKey struct{}
@@ -124,7 +154,12 @@ func (g *Gateway) serveProxy(w http.ResponseWriter, r *http.Request) {
 		defer cancel(nil)
 		defer g.streams.add(d.principal, cancel)()
 	}
-	g.proxy.ServeHTTP(w, r.WithContext(ctx))
+	r = r.WithContext(ctx)
+	if r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody {
+		pass.body = &clientBody{ReadCloser: r.Body}
+		r.Body = pass.body
+	}
+	g.proxy.ServeHTTP(w, r)
 }
 
 func (g *Gateway) writeRefusal(w http.ResponseWriter, r *http.Request, f *refusal) {
@@ -210,7 +245,8 @@ func (g *Gateway) modifyResponse(res *http.Response) error {
 }
 
 // proxyError answers when the upstream has not: 502, 504 when it was too slow,
-// or the refusal of a token that ended meanwhile.
+// 400 when the client's own body broke off, or the refusal of a token that
+// ended meanwhile.
 func (g *Gateway) proxyError(w http.ResponseWriter, r *http.Request, err error) {
 	var ended *errEnded
 	cause := context.Cause(r.Context())
@@ -221,10 +257,12 @@ func (g *Gateway) proxyError(w http.ResponseWriter, r *http.Request, err error) 
 		fail = ended.err
 	case r.Context().Err() != nil:
 		panic(http.ErrAbortHandler) // the client has left
+	case passedOf(r).body.brokeBy(err):
+		fail = &core.Error{Code: core.BadRequest, Reason: "body", Message: "The body of the request cannot be read", Err: err}
 	case errors.As(err, &timeout) && timeout.Timeout():
 		fail = &core.Error{Code: core.UpstreamTimeout, Reason: "upstream", Err: err}
 	}
-	if ended == nil && g.quiet.upstream.due(g.cfg.Now()) {
+	if ended == nil && core.CodeOf(fail) != core.BadRequest && g.quiet.upstream.due(g.cfg.Now()) {
 		g.log.Warn("the upstream does not answer", "upstream", g.cfg.Upstream.Host, "error", err.Error())
 	}
 	g.writeRefusal(w, r, g.refuse(hostName(passedOf(r).question.host), r.URL.Path, nil, fail))

@@ -191,6 +191,35 @@ func TestMethods(t *testing.T) {
 	}
 }
 
+// A body that the client sends broken is the client's fault, and no news of
+// the upstream: anybody with a token could write that line into the log.
+func TestBrokenBodyIsNoFailureOfTheUpstream(t *testing.T) {
+	b := newBackend(t)
+	d := open(t, b.URL, nil)
+	for _, chunks := range []string{"zz\r\nx\r\n0\r\n\r\n", "-1\r\nx\r\n0\r\n\r\n", "1\r\nxx\r\n0\r\n\r\n", "10000000000000000\r\nx\r\n0\r\n\r\n"} {
+		conn, err := net.Dial("tcp", d.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.WriteString(conn, "POST /x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer bob\r\nTransfer-Encoding: chunked\r\n\r\n"+chunks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body) // the status decides
+		if a := (&answer{res.StatusCode, res.Header, string(body)}); a.status != 400 || a.words() != "first bad_request" {
+			t.Errorf("%q: %+v", chunks, a)
+		}
+		_ = conn.Close()
+	}
+	if strings.Contains(d.log.String(), "the upstream does not answer") {
+		t.Errorf("log: %s", d.log)
+	}
+}
+
 func TestUpstreamThatFails(t *testing.T) {
 	dead, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
