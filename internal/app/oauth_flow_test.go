@@ -198,3 +198,21 @@ func TestOAuthLiveScope(t *testing.T) {
 		t.Errorf("scope after the second refresh: %q", a.text("scope"))
 	}
 }
+
+// TestOAuthScopesAreNoRoles: a scope of OpenID Connect opens nothing that a
+// rule keeps for a role of the same name.
+func TestOAuthScopesAreNoRoles(t *testing.T) {
+	s := serve(t, "gateway:\n  rules: [{prefix: /}, {prefix: /profile, roles: [profile]}, {prefix: /read, roles: [read]}]\n")
+	s.user("", "ann", "user", "read")
+	s.user("", "eve", "user", "profile")
+	c := s.oauthClient(admin.NewOAuthClient{})
+	ann := s.session(c, "ann", "openid", "profile", "read").text("access_token")
+	s.do("GET", "/profile", ann, nil).want(403, "")
+	s.do("GET", "/read", ann, nil).want(200, "")
+	s.do("GET", "/profile", s.session(c, "eve", "openid", "profile").text("access_token"), nil).want(200, "")
+	// Not even a client that registered the word for itself.
+	m := s.machine("profile", "read")
+	tok := s.token(m, "grant_type", "client_credentials").want(200, "").text("access_token")
+	s.do("GET", "/profile", tok, nil).want(403, "")
+	s.do("GET", "/read", tok, nil).want(200, "")
+}

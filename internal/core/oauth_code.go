@@ -19,6 +19,7 @@ type AuthCode struct {
 	AccountVersion int64
 	AuthTime       int64  // when the user logged in
 	Browser        string // sid of the browser login, "" = none
+	LoginName      string // what the user logged in as
 	CreatedAt      int64
 	ExpiresAt      int64
 	UsedAt         int64    // 0 = unused

@@ -53,7 +53,7 @@ func (s *Service) IssueCode(ctx context.Context, r *CodeRequest) (string, error)
 		Hash: sha256.Sum256([]byte(code)), Client: r.Client.ID, ClientVersion: r.Client.Version,
 		RedirectURI: r.RedirectURI, Challenge: r.Challenge, Nonce: r.Nonce, Scope: r.Scope, Audience: aud,
 		Subject: subj.ID, SubjectVersion: subj.Version, Account: subj.Account, AccountVersion: subj.AccountVersion,
-		AuthTime: r.Browser.AuthTime, Browser: r.Browser.Session.ID.String(), CreatedAt: now, ExpiresAt: now + CodeLifetimeMS,
+		AuthTime: r.Browser.AuthTime, Browser: r.Browser.Session.ID.String(), LoginName: r.Browser.Session.LoginName, CreatedAt: now, ExpiresAt: now + CodeLifetimeMS,
 	}})
 	if errors.Is(err, ErrStale) {
 		return "", refuse(BadCredentials, "changed since the login")
@@ -154,7 +154,7 @@ func (s *Service) redeemStep(ctx context.Context, r *RedeemRequest, code *AuthCo
 	}
 	sess := s.newSession(&m, &r.Client, now, withRefresh)
 	sess.Account, sess.SubjectKind, sess.Subject = code.Account, SubjectUser, code.Subject
-	sess.Credential, sess.LoginName = "code", ""
+	sess.Credential, sess.LoginName = "code", code.LoginName
 	grant := SessionGrant{
 		Client: code.Client, Scope: code.Scope, Audience: code.Audience,
 		AuthTime: code.AuthTime, Nonce: code.Nonce, Browser: code.Browser,

@@ -26,14 +26,23 @@ type Principal struct {
 // Scope is the roles joined by spaces, as the scope claim has them.
 func (p *Principal) Scope() string { return joinScope(p.Scopes) }
 
-// HasRole reports whether role is among the principal's scopes.
-func (p *Principal) HasRole(role string) bool {
+// HasRole reports whether role is among the principal's roles.
+func (p *Principal) HasRole(role string) bool { return contains(p.Roles(), role) }
+
+// Roles are the scopes that are roles of the subject. The scopes of OpenID
+// Connect are none: any client may be given "profile", and a rule that asks for
+// a role of that name means something else.
+func (p *Principal) Roles() []string {
+	if p.ClientID == "" {
+		return p.Scopes
+	}
+	var out []string
 	for _, s := range p.Scopes {
-		if s == role {
-			return true
+		if contains(p.Subject.Roles, s) && (p.Subject.Kind != SubjectClient || !contains(OIDCScopes(), s)) {
+			out = append(out, s)
 		}
 	}
-	return false
+	return out
 }
 
 func joinScope(roles []string) string {

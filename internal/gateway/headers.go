@@ -99,7 +99,7 @@ func (n *identityNames) set(h http.Header, p *core.Principal) error {
 	v := struct{ user, id, account, kind, roles, session string }{}
 	if p != nil {
 		s := &p.Subject
-		v.user, v.id, v.account, v.kind, v.roles = s.Username, s.ID, s.AccountShortname, string(s.Type), p.Scope()
+		v.user, v.id, v.account, v.kind, v.roles = s.Username, s.ID, s.AccountShortname, string(s.Type), strings.Join(p.Roles(), " ")
 		if p.Session != (core.SessionID{}) {
 			v.session = p.Session.String()
 		}

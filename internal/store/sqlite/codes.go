@@ -8,13 +8,13 @@ import (
 )
 
 const codeSelect = `SELECT hash, client, client_version, redirect_uri, challenge, nonce, scope, audience, subject, subject_version,
-	account, account_version, auth_time, browser, created_at, expires_at, used_at, session FROM oauth_codes WHERE hash = ?`
+	account, account_version, auth_time, browser, login_name, created_at, expires_at, used_at, session FROM oauth_codes WHERE hash = ?`
 
 func loadCode(c *conn, hash [32]byte) (*core.AuthCode, error) {
 	var a core.AuthCode
 	err := c.row(codeSelect, hash[:]).Scan(fixed(a.Hash[:]), &a.Client, &a.ClientVersion, &a.RedirectURI, &a.Challenge, &a.Nonce,
 		list{&a.Scope}, list{&a.Audience}, &a.Subject, &a.SubjectVersion, &a.Account, &a.AccountVersion,
-		&a.AuthTime, &a.Browser, &a.CreatedAt, &a.ExpiresAt, &a.UsedAt, fixed(a.Session[:]))
+		&a.AuthTime, &a.Browser, &a.LoginName, &a.CreatedAt, &a.ExpiresAt, &a.UsedAt, fixed(a.Session[:]))
 	if err != nil {
 		return nil, noRow(err)
 	}
@@ -35,11 +35,11 @@ func (s *Store) CreateCode(ctx context.Context, p *core.CreateCodeParams) error 
 			return core.ErrStale
 		}
 		n, err := t.exec(`INSERT INTO oauth_codes (subject, subject_version, account, account_version, client, client_version,
-			hash, redirect_uri, challenge, nonce, scope, audience, auth_time, browser, created_at, expires_at, used_at, session)
-			SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 0, zeroblob(16) WHERE `+codeGate,
+			hash, redirect_uri, challenge, nonce, scope, audience, auth_time, browser, login_name, created_at, expires_at, used_at, session)
+			SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 0, zeroblob(16) WHERE `+codeGate,
 			a.Subject, a.SubjectVersion, a.Account, a.AccountVersion, a.Client, a.ClientVersion,
 			a.Hash[:], a.RedirectURI, a.Challenge, a.Nonce, encodeList(a.Scope), encodeList(a.Audience),
-			a.AuthTime, a.Browser, a.CreatedAt, a.ExpiresAt)
+			a.AuthTime, a.Browser, a.LoginName, a.CreatedAt, a.ExpiresAt)
 		if err != nil {
 			return taken(err)
 		}

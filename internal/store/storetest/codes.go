@@ -11,7 +11,7 @@ func newCode(u *core.User, c *core.OAuthClient, text string) core.AuthCode {
 	return core.AuthCode{
 		Hash: sha256.Sum256([]byte(text)), Client: c.ID, ClientVersion: c.Version, RedirectURI: "https://a.example/cb", Challenge: "ch", Nonce: "n",
 		Scope: []string{"openid", "reader"}, Audience: []string{"https://api.example"}, Subject: u.ID, SubjectVersion: u.Version,
-		Account: u.Account, AccountVersion: 1, AuthTime: now - 5, CreatedAt: now, ExpiresAt: now + minute,
+		Account: u.Account, AccountVersion: 1, AuthTime: now - 5, LoginName: "Ann", CreatedAt: now, ExpiresAt: now + minute,
 	}
 }
 

@@ -48,6 +48,7 @@ CREATE TABLE oauth_codes (
     account_version INTEGER NOT NULL,
     auth_time       INTEGER NOT NULL,
     browser         TEXT NOT NULL,
+    login_name      TEXT NOT NULL,
     created_at      INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,
     used_at         INTEGER NOT NULL,
