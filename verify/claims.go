@@ -15,6 +15,8 @@ type Claims struct {
 	c     token.Claims
 	epoch int64 // of the sid; for the comparison with facts
 	acct  string
+	// parent is the jti of the token that this one narrows (RFC 8693); it dies with that one.
+	parent string
 }
 
 func newClaims(c *token.Claims) *Claims {
@@ -24,6 +26,9 @@ func newClaims(c *token.Claims) *Claims {
 	}
 	if acct, ok := c.Text("acct"); ok {
 		out.acct = acct
+	}
+	if parent, ok := c.Text("parent"); ok {
+		out.parent = parent
 	}
 	return out
 }

@@ -135,6 +135,9 @@ func (f *facts) dead(c *Claims, account string) bool {
 	if _, dead := f.tokens[c.c.ID]; dead && c.c.ID != "" {
 		return true
 	}
+	if _, dead := f.tokens[c.parent]; dead && c.parent != "" {
+		return true
+	}
 	if c.epoch == noEpoch {
 		return false
 	}

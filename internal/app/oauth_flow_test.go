@@ -25,7 +25,7 @@ func TestOAuthCodeFlow(t *testing.T) {
 	}
 	h, cl := unsigned(t, a.text("access_token"))
 	if h["typ"] != "at+jwt" || h["alg"] != "ES256" || cl["sub"] != id || cl["client_id"] != c.ID || cl["aud"] != s.url ||
-		cl["iss"] != s.url || cl["scope"] != "openid profile read" || cl["auth_time"] != float64(start/1000) || cl["jti"] == "" {
+		cl["iss"] != s.url || cl["acct"] != "ac_default" || cl["scope"] != "openid profile read" || cl["auth_time"] != float64(start/1000) || cl["jti"] == "" {
 		t.Errorf("access token %v %v", h, cl)
 	}
 	h, cl = unsigned(t, a.text("id_token"))

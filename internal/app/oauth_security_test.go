@@ -19,7 +19,7 @@ import (
 )
 
 // The tests of this file carry the numbers of the security requirements that
-// they hold, docs/security.md has the list.
+// they hold.
 
 // TestSecurity15_SubjectsCannotCollide: users are UUIDs, clients client_…, API
 // keys key_….

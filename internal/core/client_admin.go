@@ -58,8 +58,17 @@ func (s *Service) CreateClient(ctx context.Context, actor Actor, n NewClient) (*
 	if err != nil {
 		return nil, storeErr(err)
 	}
-	s.raiseLongest(max(c.RefreshIdleMS, c.SessionMS))
-	return made, nil
+	return made, s.noteLifetimes(ctx, &c)
+}
+
+// noteLifetimes remembers how long tokens of a client may live, before the
+// first of them is issued.
+func (s *Service) noteLifetimes(ctx context.Context, c *OAuthClient) error {
+	if ms := max(c.RefreshIdleMS, c.SessionMS); ms > s.longest.Load() {
+		s.raiseLongest(ms)
+		return s.RememberLifetimes(ctx)
+	}
+	return nil
 }
 
 func clientEvent(actor Actor, kind string, c *OAuthClient) Event {
@@ -176,7 +185,9 @@ func (s *Service) UpdateClient(ctx context.Context, actor Actor, id string, patc
 	if err := s.ensureIDKey(ctx, &c); err != nil {
 		return nil, err
 	}
-	s.raiseLongest(max(c.RefreshIdleMS, c.SessionMS))
+	if err := s.noteLifetimes(ctx, &c); err != nil {
+		return nil, err
+	}
 	return s.changeClient(ctx, &ChangeClientParams{Client: c, IfVersion: rec.Version, Event: clientEvent(actor, "client.update", &c)})
 }
 
@@ -300,7 +311,7 @@ func (s *Service) WithdrawConsent(ctx context.Context, actor Actor, user, client
 	now := s.now()
 	ev := actor.event("consent.withdraw")
 	ev.Subject, ev.Detail = user, map[string]string{"client": client}
-	err := s.store.DeleteConsent(ctx, &DeleteConsentParams{User: user, Client: client, FactPurgeAt: s.factPurgeAt(now), Now: now, Event: ev})
+	err := s.store.DeleteConsent(ctx, &DeleteConsentParams{User: user, Client: client, FactPurgeAt: s.sessionFactPurgeAt(now), Now: now, Event: ev})
 	if errors.Is(err, ErrNoRow) {
 		return Errorf(NotFound, "this user has not given consent to that client")
 	}

@@ -87,7 +87,10 @@ func (s *Service) EnableOAuth(ctx context.Context, cfg OAuthConfig) error {
 		}
 	}
 	s.oauth = o
-	return s.noteClients(ctx)
+	if err := s.noteClients(ctx); err != nil {
+		return err
+	}
+	return s.RememberLifetimes(ctx)
 }
 
 // noteClients learns how long the tokens of clients live, and makes the keys

@@ -77,7 +77,7 @@ func (s *Service) EndBrowser(ctx context.Context, b *BrowserLogin, c *Client) er
 		return err
 	}
 	ev.Mount = OAuthMount
-	_, err := s.store.RevokeGrants(ctx, &RevokeGrantsParams{Browser: sid, Reason: "logout", FactPurgeAt: s.factPurgeAt(now), Now: now, Event: ev})
+	_, err := s.store.RevokeGrants(ctx, &RevokeGrantsParams{Browser: sid, Reason: "logout", FactPurgeAt: s.sessionFactPurgeAt(now), Now: now, Event: ev})
 	if err != nil {
 		return storeErr(err)
 	}

@@ -20,7 +20,7 @@ type accessClaims struct {
 }
 
 // AppendMembers implements Claims.
-func (a *accessClaims) AppendMembers(dst []byte, _ *TokenValues) ([]byte, error) {
+func (a *accessClaims) AppendMembers(dst []byte, v *TokenValues) ([]byte, error) {
 	dst = appendAudience(dst, a.audience)
 	dst = append(dst, `,"client_id":`...)
 	dst = appendString(dst, a.client)
@@ -29,6 +29,11 @@ func (a *accessClaims) AppendMembers(dst []byte, _ *TokenValues) ([]byte, error)
 	if a.authTime != 0 {
 		dst = append(dst, `,"auth_time":`...)
 		dst = strconv.AppendInt(dst, a.authTime/1000, 10)
+	}
+	if v.Subject != nil {
+		// For verifiers that follow revocations: a fact on an account names it so.
+		dst = append(dst, `,"acct":`...)
+		dst = appendString(dst, v.Subject.Account)
 	}
 	if a.parent != "" {
 		dst = append(dst, `,"parent":`...)
