@@ -168,7 +168,7 @@ func without(list []string, word string) []string {
 func describeScope(word string) scopeItem {
 	switch word {
 	case core.ScopeOpenID:
-		return scopeItem{Text: "Know who you are (an identifier of your account)"}
+		return scopeItem{Text: "Know which account is yours"}
 	case core.ScopeProfile:
 		return scopeItem{Text: "See your user name and profile"}
 	case core.ScopeEmail:
@@ -217,6 +217,9 @@ func (b *browser) writePageError(w http.ResponseWriter, r *http.Request, err err
 		if e := (*core.Error)(nil); errors.As(err, &e) && e.Message != "" {
 			page.Message = e.Message
 		}
+	}
+	if !strings.HasSuffix(page.Message, ".") {
+		page.Message += "."
 	}
 	if err := b.show(v, status, "error", "This did not work", "", "", page); err != nil {
 		b.h.log.Error("the error page failed", "err", err, "request_id", id)
