@@ -64,5 +64,5 @@ func TestSocketClient(t *testing.T) {
 	if err := srv.Close(); err != nil {
 		t.Error(err)
 	}
-	<-done
+	_ = <-done // Serve ends with the listener
 }
