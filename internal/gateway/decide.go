@@ -27,6 +27,7 @@ type question struct {
 // decision lets a request through. Principal is nil on public paths.
 type decision struct {
 	principal *core.Principal
+	rule      *rule // that let it pass
 	preflight bool
 }
 
@@ -76,15 +77,15 @@ func (g *Gateway) decide(q *question) (*decision, *refusal) {
 		return nil, g.refuse(host, path, rule, &core.Error{Code: core.Forbidden, Reason: "denied by rule"})
 	case preflight:
 		// It never carries a token; refusing it would lock every browser out.
-		return &decision{preflight: true}, nil
+		return &decision{rule: rule, preflight: true}, nil
 	case rule.Access == Public:
-		return &decision{}, nil
+		return &decision{rule: rule}, nil
 	}
 	p, err := g.authenticate(q, host, path, rule)
 	if err != nil {
 		return nil, g.refuse(host, path, rule, err)
 	}
-	return &decision{principal: p}, nil
+	return &decision{principal: p, rule: rule}, nil
 }
 
 // checkedPath gives the decoded path, which is what rules match, if it can be

@@ -25,10 +25,10 @@ const flushEvery = 100 * time.Millisecond
 
 // passed is what ServeHTTP decided, for Rewrite and for errors.
 type passed struct {
-	preflight bool
-	question  *question
-	identity  http.Header // all identity headers
-	body      *clientBody // nil without one
+	*decision
+	question *question
+	identity http.Header // all identity headers
+	body     *clientBody // nil without one
 }
 
 // clientBody remembers how reading the client's body failed, so that a body
@@ -128,15 +128,14 @@ func (g *Gateway) serveProxy(w http.ResponseWriter, r *http.Request) {
 	if own != nil && (refused != nil || !d.preflight) {
 		own.SetHeaders(w, r) // on refusals too, or a script could not read why
 	}
-	pass := &passed{question: q, identity: http.Header{}}
+	pass := &passed{decision: d, question: q, identity: http.Header{}}
 	if refused == nil {
-		pass.preflight = d.preflight
 		err := checkForwardable(q, r)
 		if err == nil {
 			err = g.names.set(pass.identity, d.principal)
 		}
 		if err != nil {
-			refused = g.refuse(hostName(q.host), r.URL.Path, nil, err)
+			refused = g.refusePassed(pass, err)
 		}
 	}
 	if refused != nil {
@@ -160,6 +159,17 @@ func (g *Gateway) serveProxy(w http.ResponseWriter, r *http.Request) {
 		r.Body = pass.body
 	}
 	g.proxy.ServeHTTP(w, r)
+}
+
+// refusePassed refuses what was let pass, in the words of its rule and token.
+func (g *Gateway) refusePassed(pass *passed, err error) *refusal {
+	var e *core.Error
+	if pass.principal != nil && errors.As(err, &e) && e.Principal == nil {
+		named := *e
+		named.Principal = pass.principal
+		err = &named
+	}
+	return g.refuse(hostName(pass.question.host), pass.question.r.URL.Path, pass.rule, err)
 }
 
 func (g *Gateway) writeRefusal(w http.ResponseWriter, r *http.Request, f *refusal) {
@@ -265,7 +275,7 @@ func (g *Gateway) proxyError(w http.ResponseWriter, r *http.Request, err error) 
 	if ended == nil && core.CodeOf(fail) != core.BadRequest && g.quiet.upstream.due(g.cfg.Now()) {
 		g.log.Warn("the upstream does not answer", "upstream", g.cfg.Upstream.Host, "error", err.Error())
 	}
-	g.writeRefusal(w, r, g.refuse(hostName(passedOf(r).question.host), r.URL.Path, nil, fail))
+	g.writeRefusal(w, r, g.refusePassed(passedOf(r), fail))
 }
 
 // buffers are the copy buffers of the proxy.

@@ -123,6 +123,26 @@ func TestAccountsBelowEachOther(t *testing.T) {
 	}
 }
 
+// What is refused after the token was found good is said in its words as well.
+func TestWordsWhenTheUpstreamFails(t *testing.T) {
+	for _, c := range []struct {
+		name, path, words string
+		header            []string
+		rules             []Rule
+	}{
+		{"the path's", "/x", "first upstream_failed", nil, []Rule{{Path: "/", Access: Public}}},
+		{"the token's", "/x", "second upstream_failed", []string{"X-Token", "carol"}, nil},
+		{"the token's, an upgrade", "/x", "second bad_request", []string{"X-Token", "carol", "Upgrade", "h2c"}, nil},
+		{"the rule's", "/x", "first upstream_failed", []string{"X-Token", "carol"}, []Rule{{Path: "/", Words: "first"}}},
+		{"the rule's, in public", "/x", "second upstream_failed", nil, []Rule{{Path: "/", Access: Public, Words: "second"}}},
+	} {
+		d := open(t, "http://127.0.0.1:1", func(cfg *Config) { cfg.Mounts[1].Prefix, cfg.Rules = "", c.rules })
+		if a := d.do(t, "GET", c.path, c.header...); a.words() != c.words {
+			t.Errorf("%s: %s, want %s", c.name, a.words(), c.words)
+		}
+	}
+}
+
 // A contract that gave a refusal the look of success is not believed.
 func TestRefusalNeverLooksLikeSuccess(t *testing.T) {
 	b := newBackend(t)
