@@ -164,8 +164,18 @@ func upstreamURL(v any) string {
 	if s == "" {
 		return ""
 	}
-	_, msg := plainURL(s)
-	return msg
+	web := s
+	if rest, ok := strings.CutPrefix(s, "h2c://"); ok {
+		web = "http://" + rest // HTTP/2 without TLS: a URL like any other
+	}
+	u, msg := plainURL(web)
+	switch {
+	case msg != "":
+		return strings.ReplaceAll(msg, strconv.Quote(web), strconv.Quote(s))
+	case strings.Trim(u.Path, "/") != "":
+		return fmt.Sprintf("%q: leave the path %s away; a request is forwarded with the path that it came with", s, u.Path)
+	}
+	return ""
 }
 
 var origins = eachText(func(s string) string {

@@ -138,6 +138,14 @@ func TestMistakes(t *testing.T) {
 			want: "c.yaml:1:11: upstream: a URL with a user name or password in it is refused; it would end up in logs",
 		},
 		{
+			name: "upstream with a path", args: []string{"--upstream", "http://127.0.0.1:3000/api"},
+			want: `--upstream: upstream: "http://127.0.0.1:3000/api": leave the path /api away; a request is forwarded with the path that it came with`,
+		},
+		{
+			name: "upstream by HTTP/2 without a host", args: []string{"--upstream", "h2c://"},
+			want: `--upstream: upstream: "h2c://": want a URL such as https://api.example.com`,
+		},
+		{
 			name: "upstream without scheme", args: []string{"--upstream", "localhost:3000"},
 			want: `--upstream: upstream: "localhost:3000": want a URL such as https://api.example.com`,
 		},
