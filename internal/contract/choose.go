@@ -72,7 +72,7 @@ func (q *request) missing(r *boundRoute, i int, in *inputDef, v *violations) {
 	if code == "" {
 		code = core.FieldMissing
 		if in.token && !slices.ContainsFunc(r.slots[i], func(s int) bool {
-			return q.ep.slots[s].kind != fromScheme && q.ep.slots[s].kind != fromCookie && q.ep.slots[s].kind != fromHeader
+			return q.ep.slots[s].kind != fromScheme && q.ep.slots[s].kind != fromBasic && q.ep.slots[s].kind != fromCookie && q.ep.slots[s].kind != fromHeader
 		}) {
 			code = core.TokenMissing
 		}

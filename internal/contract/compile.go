@@ -76,10 +76,11 @@ type boundRoute struct {
 
 // slot is one place of an endpoint.
 type slot struct {
-	kind placeKind
-	name string
-	path []string
-	loc  []string
+	kind   placeKind
+	name   string
+	prefix string // before the value; a value without it is not there
+	path   []string
+	loc    []string
 }
 
 // Compile makes a Contract of a Definition. It fails only for options that do
@@ -254,11 +255,11 @@ func (e *endpoint) slot(pl *place) int {
 		name = canonicalHeader(name)
 	}
 	for i := range e.slots {
-		if e.slots[i].kind == pl.kind && slices.Equal(e.slots[i].path, pl.path) && (pl.kind == fromJSON || e.slots[i].name == name) {
+		if e.slots[i].kind == pl.kind && slices.Equal(e.slots[i].path, pl.path) && (pl.kind == fromJSON || e.slots[i].name == name) && e.slots[i].prefix == pl.prefix {
 			return i
 		}
 	}
-	e.slots = append(e.slots, slot{kind: pl.kind, name: name, path: pl.path, loc: pl.loc()})
+	e.slots = append(e.slots, slot{kind: pl.kind, name: name, prefix: pl.prefix, path: pl.path, loc: pl.loc()})
 	return len(e.slots) - 1
 }
 

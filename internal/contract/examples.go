@@ -198,6 +198,7 @@ type callParts struct {
 	form  []string
 	json  map[string]any
 	order []string // top-level names of json
+	basic bool     // Basic credentials are there
 }
 
 func (x *exampleWriter) example(g *pathGroup, e *endpoint, r *boundRoute) Example {
@@ -205,7 +206,7 @@ func (x *exampleWriter) example(g *pathGroup, e *endpoint, r *boundRoute) Exampl
 	sent := map[*inputDef]bool{}
 	for i := range r.places {
 		pl := &r.places[i]
-		if sent[pl.in] || !wanted(pl.in, r) || pl.kind == fromBasic && pl.name == "password" {
+		if sent[pl.in] || !wanted(pl.in, r) {
 			continue
 		}
 		sent[pl.in] = true
@@ -281,14 +282,31 @@ func (x *exampleWriter) put(c *callParts, pl *place, r *boundRoute) {
 	case fromPath:
 		c.path = strings.ReplaceAll(c.path, "{"+pl.name+"}", url.PathEscape(v.text))
 	case fromHeader:
-		c.args = append(c.args, "-H "+quote(shell{text: pl.name + ": "}, v))
+		c.args = append(c.args, "-H "+quote(shell{text: pl.name + ": " + pl.prefix}, v))
 	case fromCookie:
 		c.args = append(c.args, "-b "+quote(shell{text: pl.name + "="}, v))
 	case fromScheme:
 		c.args = append(c.args, "-H "+quote(shell{text: "Authorization: " + strings.TrimLeft(pl.name+" ", " ")}, v))
 	case fromBasic:
-		c.args = append(c.args, "-u "+quote(x.value(r.byName["username"], r), shell{text: ":"}, x.value(r.byName["password"], r)))
+		if !c.basic {
+			c.args = append(c.args, "-u "+quote(x.basic("username", r), shell{text: ":"}, x.basic("password", r)))
+			c.basic = true
+		}
 	}
+}
+
+// basic is one half of Basic credentials: what the route reads there, if it
+// does.
+func (x *exampleWriter) basic(half string, r *boundRoute) shell {
+	for i := range r.places {
+		if pl := &r.places[i]; pl.kind == fromBasic && pl.name == half {
+			if half == "username" && pl.in.name != "" && findInput(pl.in.name) == nil {
+				return shell{text: orElse(x.cred.Username, "USERNAME")}
+			}
+			return x.value(pl.in, r)
+		}
+	}
+	return shell{}
 }
 
 // jsonShell is an input's value as it stands in JSON.
@@ -366,7 +384,12 @@ func (x *exampleWriter) protected(base string) (Example, bool) {
 	arg := "-H " + quote(shell{text: "Authorization: " + strings.TrimLeft(pl.name+" ", " ")}, tok)
 	switch pl.kind {
 	case fromHeader:
-		arg = "-H " + quote(shell{text: pl.name + ": "}, tok)
+		arg = "-H " + quote(shell{text: pl.name + ": " + pl.prefix}, tok)
+	case fromBasic:
+		arg = "-u " + quote(shell{text: orElse(x.cred.Username, "USERNAME") + ":"}, tok)
+		if pl.name == "username" {
+			arg = "-u " + quote(tok, shell{text: ":"})
+		}
 	case fromCookie:
 		arg = "-b " + quote(shell{text: pl.name + "="}, tok)
 	case fromQuery:

@@ -58,6 +58,9 @@ var allFilters = []filter{
 	{"has", []valueType{tList}, tBool, "the member to look for, such as admin", "whether a list has the member", func(want string) (func(value) value, error) {
 		return func(v value) value { return boolean(slices.Contains(v.list, want)) }, nil
 	}},
+	{"contains", []valueType{tText}, tBool, "the text to look for, such as tokenCreate", "whether a text has another in it", func(want string) (func(value) value, error) {
+		return func(v value) value { return boolean(strings.Contains(v.s, want)) }, nil
+	}},
 	{"default", nil, tNull, "the text used instead", "the text given when the value is null or empty", func(d string) (func(value) value, error) {
 		return func(v value) value {
 			if v.t == tNull || v.t == tText && v.s == "" || v.t == tJSON && string(v.raw) == "null" {

@@ -30,6 +30,13 @@ func (c *Contract) token(h http.Header, r *http.Request) (string, error) {
 		if len(vals) == 0 {
 			continue
 		}
+		if len(vals) == 1 && pl.prefix != "" {
+			cut, ok := cutPrefixFold(vals[0], pl.prefix)
+			if !ok {
+				cut = "" // malformed, like another scheme
+			}
+			vals = []string{cut}
+		}
 		scheme := ""
 		if pl.kind == fromScheme {
 			scheme = pl.name
@@ -50,7 +57,7 @@ func (c *Contract) token(h http.Header, r *http.Request) (string, error) {
 		return "", bad
 	}
 	msg := "Missing token"
-	if slices.ContainsFunc(c.def.gateway.places, func(p place) bool { return p.kind == fromScheme }) {
+	if slices.ContainsFunc(c.def.gateway.places, func(p place) bool { return p.kind == fromScheme || p.kind == fromBasic }) {
 		msg = "Missing Authorization Header"
 	}
 	return "", &core.Error{Code: core.TokenMissing, Message: msg}
@@ -60,6 +67,8 @@ func placeValues(pl *place, h http.Header, r *http.Request) []string {
 	switch pl.kind {
 	case fromScheme:
 		return h["Authorization"]
+	case fromBasic:
+		return basicValue(pl.name, h["Authorization"])
 	case fromHeader:
 		return h[canonicalHeader(pl.name)]
 	case fromCookie:
@@ -82,6 +91,22 @@ func placeValues(pl *place, h http.Header, r *http.Request) []string {
 		return []string{"", ""} // two: malformed, whatever it held
 	}
 	return out
+}
+
+// basicValue is the user name or password of Basic credentials, "" for what is
+// none.
+func basicValue(name string, vals []string) []string {
+	if len(vals) == 0 {
+		return nil
+	}
+	user, pass, ok := basicPair(vals)
+	switch {
+	case !ok:
+		return []string{""}
+	case name == "username":
+		return []string{user}
+	}
+	return []string{pass}
 }
 
 // TokenCookies are the cookies the gateway reads tokens from; a proxy does not

@@ -21,9 +21,10 @@ const (
 	typeUUID    inputType = "uuid"
 	typeDate    inputType = "date"
 	typeList    inputType = "list"
+	typeScalar  inputType = "scalar" // echoed as it came
 )
 
-var inputTypes = []string{"text", "boolean", "integer", "uuid", "date", "list"}
+var inputTypes = []string{"text", "boolean", "integer", "uuid", "date", "list", "scalar"}
 
 // inputDef is one input of one route.
 type inputDef struct {
@@ -41,9 +42,13 @@ type inputDef struct {
 	clampLow bool // a date before the earliest counts as the earliest
 	clampTop bool // a date after the latest counts as the latest
 	missing  core.Code
-	index    int
+	index    int // among the route's inputs, or anyRoute
 	loc      []string
 }
+
+// anyRoute is the index of an input as the contract's own errors name it: which
+// route they answer is not known yet.
+const anyRoute = -1
 
 func (in *inputDef) valueType() valueType {
 	switch in.typ {
@@ -53,6 +58,8 @@ func (in *inputDef) valueType() valueType {
 		return tInt
 	case typeList:
 		return tList
+	case typeScalar:
+		return tJSON
 	}
 	return tText
 }
@@ -117,12 +124,13 @@ func (k placeKind) body() bool { return k == fromJSON || k == fromForm }
 
 // place is one spot that an input is read from.
 type place struct {
-	kind  placeKind
-	name  string   // of a field, header, cookie, parameter or scheme
-	path  []string // in JSON
-	input string
-	in    *inputDef
-	pos   pos
+	kind placeKind
+	// prefix stands before the input in a header or cookie: "Bearer ".
+	prefix string
+	name   string   // of a field, header, cookie, parameter or scheme
+	path   []string // in JSON
+	in     *inputDef
+	pos    pos
 }
 
 // loc is how errors name the place.
@@ -202,6 +210,8 @@ func (in *inputDef) read(c *captured) (value, *problem) {
 		return in.readInt(c)
 	case typeList:
 		return in.readList(c)
+	case typeScalar:
+		return in.readScalar(c)
 	}
 	if c.kind != gotText {
 		return value{}, &problem{"type", "a string"}
@@ -264,6 +274,26 @@ func (in *inputDef) readInt(c *captured) (value, *problem) {
 		}
 	}
 	return value{}, &problem{"type", "a whole number"}
+}
+
+// readScalar keeps text, numbers and booleans what they are: the id of a
+// JSON-RPC request is answered as it was sent.
+func (in *inputDef) readScalar(c *captured) (value, *problem) {
+	if len(c.s) > in.max && utf8.RuneCountInString(c.s) > in.max {
+		return value{}, &problem{"too_long", strconv.Itoa(in.max)}
+	}
+	if in.enum != nil && !slices.Contains(in.enum, c.s) {
+		return value{}, &problem{"enum", oneOf(in.enum)}
+	}
+	switch c.kind {
+	case gotText:
+		return text(c.s), nil
+	case gotNumber:
+		return value{t: tJSON, raw: []byte(c.s)}, nil
+	case gotBool:
+		return boolean(c.s == "true"), nil
+	}
+	return value{}, &problem{"type", "text, a number, true or false"}
 }
 
 func (in *inputDef) readList(c *captured) (value, *problem) {

@@ -108,6 +108,11 @@ func TestMistakes(t *testing.T) {
 		{"alike names", "grant: password", "grant: password\n    tokens: {name: a, access: {lifetime: 1h}}\n  - route: POST /login2\n    grant: password\n    tokens: {name: a, access: {lifetime: 2h}}\n    accept: {json: {user: $username, pass: $password, mode: $mode}}\n    answer: {body: {token: $access_token}}\n  - route: POST /login3\n    grant: password", "acme.yaml:15:13: these tokens are called a like those on line 12 and differ; give one of them another `name`"},
 		{"claim var", "{lifetime: 30d,", "{lifetime: 30d, claims: {var: x},", "acme.yaml:6:37: the claim var of a refresh token names a route's own `tokens`; name yours otherwise"},
 		{"access outlives refresh", "15m", "60d", "acme.yaml:5:11: access tokens live 60d and their sessions end 30d after the last refresh; let refresh tokens live at least as long"},
+		{"place that is no input", "user: $username,", "user: $username, x: my $mode,", "acme.yaml:13:34: \"my $mode\" is neither an input nor a constant; write $name alone (in headers and cookies a fixed beginning may stand before it, as in `Bearer $access_token`), or $$ for a dollar sign"},
+		{"gateway prefix", "error: {body", "gateway: {token: {authorization: X, prefix: y}}\nerror: {body", "acme.yaml:21:37: `prefix` goes with {header: NAME} or {cookie: NAME}; leave it out"},
+		{"gateway basic", "error: {body", "gateway: {token: {basic: pasword}}\nerror: {body", "acme.yaml:21:26: `basic: pasword` is not known; did you mean password?"},
+		{"gateway query of RFC 6750", "error: {body", "gateway: {secret_in_url: true, token: {query: access_token}}\nerror: {body", "acme.yaml:21:47: the gateway refuses a token in ?access_token= whatever a contract says (RFC 6750 section 2.3); use a header, as most clients can"},
+		{"undeclared input in an error", "{error: $message}", "{error: $id}", "acme.yaml:21:23: $id is no value in an error; did you mean $uuid?"},
 		{"gateway", "error: {body", "gateway: {token: {query: t}}\nerror: {body", "acme.yaml:21:19: a token in the query: URLs end up in logs and histories; use a header, or say `secret_in_url: true` here if the clients leave no choice"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

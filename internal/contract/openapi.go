@@ -142,8 +142,8 @@ func (e *endpoint) parameters() []any {
 	for i := range e.slots {
 		s := &e.slots[i]
 		in := map[placeKind]string{fromQuery: "query", fromHeader: "header", fromCookie: "cookie", fromPath: "path"}[s.kind]
-		if in == "" {
-			continue
+		if in == "" || slices.ContainsFunc(e.slots[:i], func(o slot) bool { return o.kind == s.kind && o.name == s.name }) {
+			continue // a header that is read with a prefix and without is one parameter
 		}
 		def, required := e.inputOf(i)
 		p := jsonObject{"name": s.name, "in": in, "schema": def.schema()}
@@ -196,6 +196,8 @@ func (in *inputDef) schema() jsonObject {
 		s["type"] = "integer"
 	case typeList:
 		s = jsonObject{"type": "array", "items": jsonObject{"type": "string"}}
+	case typeScalar:
+		s = jsonObject{"type": []any{"string", "number", "boolean"}}
 	case typeUUID:
 		s["format"] = "uuid"
 	case typeDate:

@@ -47,6 +47,9 @@ func (p *parser) shape(n *node) *errorShape {
 }
 
 func (p *parser) errorTemplates(inputs map[string]*inputDef) *templates {
+	if inputs == nil {
+		inputs = p.fileInputs()
+	}
 	return &templates{rep: p.report, scope: inError, where: "an error", inputs: inputs}
 }
 
@@ -63,6 +66,20 @@ func (p *parser) errorMap(n *node, inputs map[string]*inputDef) map[core.Code]*e
 		}
 		if d := p.errorDef(core.Code(en.key), en, inputs); d != nil {
 			out[core.Code(en.key)] = d
+		}
+	}
+	return out
+}
+
+// fileInputs are the inputs that the file declares for all routes, for errors
+// of all routes. Where the route does not read one, it is null.
+func (p *parser) fileInputs() map[string]*inputDef {
+	out := map[string]*inputDef{}
+	for name, n := range p.def.inputs {
+		if findInput(name) == nil {
+			in := &inputDef{name: name, pos: n.pos, typ: typeText, max: maxOther, index: anyRoute}
+			p.settings(in, n)
+			out[name] = in
 		}
 	}
 	return out

@@ -29,8 +29,8 @@ func (p *parser) inputNodes(n *node) (map[string]*node, map[string]pos) {
 			p.add(en.pos, "%q is no name for an input; use lower-case letters, digits and underscores", clip(en.key))
 			continue
 		case findInput(en.key) == nil && isValueName(en.key):
+			// It is read all the same, so that its uses are no mistakes, too.
 			p.add(en.pos, "%s is the name of a value; name the input otherwise, such as %s_given", en.key, en.key)
-			continue
 		}
 		if m := p.mapping(en.val, en.key); m != nil {
 			p.keys(m, "an input", inputKeys)
@@ -290,6 +290,9 @@ func (p *parser) place(pl place, n *node, r *routeDef, own map[string]*node) {
 		return
 	}
 	s, isText := n.value.(string)
+	if before, name, ok := strings.Cut(s, "$"); ok && before != "" && name != "" && (pl.kind == fromHeader || pl.kind == fromCookie) && isText {
+		pl.prefix, s = before, "$"+name
+	}
 	switch {
 	case isText && strings.HasPrefix(s, "$$"):
 		n.text = s[1:]
@@ -303,10 +306,14 @@ func (p *parser) place(pl place, n *node, r *routeDef, own map[string]*node) {
 		if len(in.loc) == 0 {
 			in.loc = pl.loc()
 		}
-		pl.input, pl.in = name, in
+		pl.in = in
 		p.secretPlace(&pl, in, r, n.pos)
 		p.repeatedPlace(&pl, r)
 		r.places = append(r.places, pl)
+		return
+	}
+	if isText && strings.Contains(strings.ReplaceAll(s, "$$", ""), "$") {
+		p.add(n.pos, "%q is neither an input nor a constant; write $name alone (in headers and cookies a fixed beginning may stand before it, as in `Bearer $access_token`), or $$ for a dollar sign", clip(s))
 		return
 	}
 	in := &inputDef{name: "", pos: n.pos, typ: typeText, max: maxOther, enum: []string{n.text}, loc: pl.loc(), index: len(r.inputs)}

@@ -463,8 +463,16 @@ func (p *parser) gatewayPlace(n *node, inURL bool) (place, bool) {
 	if n.kind == scalarNode && n.text == "bearer" {
 		return place{kind: fromScheme, name: "Bearer", pos: n.pos}, true
 	}
+	prefix := ""
+	if n.kind == mapNode && len(n.entries) == 2 && n.entries[1].key == "prefix" {
+		prefix = p.str(n, "prefix", "")
+		if k := n.entries[0].key; k != "header" && k != "cookie" {
+			p.add(n.entries[1].pos, "`prefix` goes with {header: NAME} or {cookie: NAME}; leave it out")
+		}
+		n = &node{kind: mapNode, pos: n.pos, entries: n.entries[:1]}
+	}
 	if n.kind != mapNode || len(n.entries) != 1 || n.entries[0].val.kind != scalarNode || n.entries[0].val.value == nil {
-		p.add(n.pos, "the gateway's token is %s; want `bearer`, or one of {authorization: SCHEME}, {header: NAME}, {cookie: NAME}", n.what())
+		p.add(n.pos, "the gateway's token is %s; want `bearer`, or one of {authorization: SCHEME}, {header: NAME}, {cookie: NAME}, {basic: password}", n.what())
 		return place{}, false
 	}
 	en := n.entries[0]
@@ -476,13 +484,18 @@ func (p *parser) gatewayPlace(n *node, inURL bool) (place, bool) {
 		if !isToken(name) || strings.EqualFold(name, "authorization") || strings.EqualFold(name, "cookie") {
 			p.add(en.val.pos, "%q is no name for it; use letters, digits and dashes (for Authorization, write {authorization: SCHEME})", clip(name))
 		}
-		return place{kind: placeKind(en.key), name: name, pos: n.pos}, true
+		return place{kind: placeKind(en.key), name: name, prefix: prefix, pos: n.pos}, true
+	case fromBasic:
+		return place{kind: fromBasic, name: p.choiceOf(n, "basic", "password", []string{"username", "password"}), pos: n.pos}, true
 	case fromQuery:
 		if !inURL {
 			p.add(en.pos, "a token in the query: URLs end up in logs and histories; use a header, or say `secret_in_url: true` here if the clients leave no choice")
 		}
+		if strings.EqualFold(name, "access_token") {
+			p.add(en.val.pos, "the gateway refuses a token in ?access_token= whatever a contract says (RFC 6750 section 2.3); use a header, as most clients can")
+		}
 		return place{kind: fromQuery, name: name, pos: n.pos}, true
 	}
-	p.add(en.pos, "%q is no place for the gateway's token; %s", clip(en.key), suggest(en.key, []string{"authorization", "header", "cookie", "query"}))
+	p.add(en.pos, "%q is no place for the gateway's token; %s", clip(en.key), suggest(en.key, []string{"authorization", "header", "cookie", "query", "basic"}))
 	return place{}, false
 }

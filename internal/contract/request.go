@@ -2,6 +2,7 @@ package contract
 
 import (
 	"net/http"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/internal/core"
@@ -27,6 +28,12 @@ type request struct {
 
 // value is the value of an input; null before inputs are read.
 func (q *request) value(in *inputDef) value {
+	if in.index == anyRoute { // the contract's own errors name it: whatever the route calls so
+		if q.route == nil || q.route.byName[in.name] == nil {
+			return value{}
+		}
+		in = q.route.byName[in.name]
+	}
 	if in.index < len(q.values) {
 		return q.values[in.index]
 	}
@@ -85,8 +92,18 @@ func (q *request) wire(slot int, vals []string) {
 	case len(vals) == 1 && !utf8.ValidString(vals[0]):
 		q.got[slot] = captured{kind: gotOther}
 	case len(vals) == 1:
-		q.got[slot] = captured{kind: gotText, wire: true, s: vals[0]}
+		if s, ok := cutPrefixFold(vals[0], q.ep.slots[slot].prefix); ok {
+			q.got[slot] = captured{kind: gotText, wire: true, s: s}
+		}
 	}
+}
+
+// cutPrefixFold cuts a prefix in any case, as schemes may be written.
+func cutPrefixFold(s, prefix string) (string, bool) {
+	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+		return "", false
+	}
+	return s[len(prefix):], true
 }
 
 func (q *request) readQuery() error {

@@ -3,6 +3,7 @@ package contract
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/core"
@@ -132,6 +133,9 @@ func describePlace(p *place) string {
 			return "Authorization without a scheme"
 		}
 		return "Authorization: " + p.name
+	}
+	if p.prefix != "" {
+		return string(p.kind) + " " + p.name + " (after " + strconv.Quote(p.prefix) + ")"
 	}
 	return string(p.kind) + " " + p.name
 }

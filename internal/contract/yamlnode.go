@@ -96,7 +96,7 @@ func readYAML(data []byte, rep *report) *node {
 	file, err := parseYAML(data)
 	if err != nil {
 		at, msg := yamlProblem(err)
-		rep.add(at, "not YAML: %s; check indentation, colons and quotes", msg)
+		rep.add(at, "not YAML: %s; check indentation, colons and quotes (within [ ] and { }, text with braces, brackets, commas or colons stands in quotes)", msg)
 		return nil
 	}
 	var body ast.Node
