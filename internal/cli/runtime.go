@@ -38,7 +38,6 @@ func serve(ctx context.Context, e *env, cfg *config.Config) error {
 	if cfg.Dev {
 		return app.RunDev(ctx, cfg, app.DevOptions{JSON: e.json}, opts)
 	}
-	first := isNew(cfg.Data)
 	a, err := app.New(ctx, cfg, opts)
 	if err != nil {
 		return err
@@ -46,6 +45,10 @@ func serve(ctx context.Context, e *env, cfg *config.Config) error {
 	defer func() { _ = a.Close() }() // Run has closed what it serves; the store says in the log what it cannot
 	stop := reloadOnHangup(a)
 	defer stop()
+	first, err := a.FirstStart(ctx)
+	if err != nil {
+		return err
+	}
 	if err := e.welcome(a, cfg, first); err != nil {
 		return err
 	}
@@ -60,12 +63,6 @@ func collectLess(e *env) {
 	if e.getenv("GOGC") == "" {
 		debug.SetGCPercent(200)
 	}
-}
-
-// isNew says whether a data directory holds nothing yet.
-func isNew(dir string) bool {
-	entries, err := os.ReadDir(dir)
-	return err != nil || len(entries) == 0
 }
 
 // reloadOnHangup reads the TLS files again on SIGHUP, as certificate tools
