@@ -28,8 +28,12 @@ mounts:
 		account, path string
 		status        int
 	}{
-		{"acme", "/eu/x", 200}, {"acme", "/all/x", 200}, {"acme", "/home/x", 401},
-		{"default", "/eu/x", 401}, {"default", "/all/x", 200}, {"default", "/home/x", 200},
+		{"acme", "/eu/x", 200},
+		{"acme", "/all/x", 200},
+		{"acme", "/home/x", 401},
+		{"default", "/eu/x", 401},
+		{"default", "/all/x", 200},
+		{"default", "/home/x", 200},
 	} {
 		if a := s.do("GET", c.path, tok[c.account], nil); a.status != c.status {
 			t.Errorf("%s at %s: %d %s, want %d", c.account, c.path, a.status, a.raw, c.status)

@@ -283,8 +283,11 @@ func (c *clientUpdateCmd) body() (*admin.OAuthClientChange, error) {
 		from []string
 		into **[]string
 	}{
-		{c.RedirectURI, &in.RedirectURIs}, {c.LogoutURI, &in.PostLogoutRedirectURIs}, {fullGrants(c.Grant), &in.Grants},
-		{c.Scope, &in.Scopes}, {c.Audience, &in.Audiences},
+		{c.RedirectURI, &in.RedirectURIs},
+		{c.LogoutURI, &in.PostLogoutRedirectURIs},
+		{fullGrants(c.Grant), &in.Grants},
+		{c.Scope, &in.Scopes},
+		{c.Audience, &in.Audiences},
 	} {
 		if len(l.from) > 0 {
 			*l.into = &l.from
@@ -298,7 +301,8 @@ func (c *clientUpdateCmd) body() (*admin.OAuthClientChange, error) {
 		from *time.Duration
 		into **int64
 	}{
-		{"access-lifetime", c.AccessLifetime, &in.AccessLifetime}, {"refresh-lifetime", c.RefreshLifetime, &in.RefreshLifetime},
+		{"access-lifetime", c.AccessLifetime, &in.AccessLifetime},
+		{"refresh-lifetime", c.RefreshLifetime, &in.RefreshLifetime},
 		{"session-lifetime", c.SessionLifetime, &in.SessionLifetime},
 	} {
 		if t.from == nil {

@@ -144,10 +144,10 @@ func checkRedeem(code *AuthCode, r *RedeemRequest) error {
 	return nil
 }
 
-func (s *Service) redeemStep(ctx context.Context, r *RedeemRequest, code *AuthCode, withRefresh bool, now int64) (*OAuthGranted, error) {
-	policy := s.rotationOf(&r.Auth.OAuthClient)
+// redeemParams describes the session that a code opens.
+func (s *Service) redeemParams(r *RedeemRequest, code *AuthCode, withRefresh bool, now int64) *RedeemCodeParams {
 	m := *s.oauth.mount
-	m.Policy.Rotation = policy
+	m.Policy.Rotation = s.rotationOf(&r.Auth.OAuthClient)
 	if !withRefresh {
 		// The session is as long as its one access token.
 		m.Policy.Rotation = Rotation{IdleMS: r.Auth.AccessMS, AbsoluteMS: r.Auth.AccessMS}
@@ -155,17 +155,17 @@ func (s *Service) redeemStep(ctx context.Context, r *RedeemRequest, code *AuthCo
 	sess := s.newSession(&m, &r.Client, now, withRefresh)
 	sess.Account, sess.SubjectKind, sess.Subject = code.Account, SubjectUser, code.Subject
 	sess.Credential, sess.LoginName = "code", code.LoginName
-	grant := SessionGrant{
-		Client: code.Client, Scope: code.Scope, Audience: code.Audience,
-		AuthTime: code.AuthTime, Nonce: code.Nonce, Browser: code.Browser,
-	}
 	ev, replay := r.Client.event("login"), r.Client.event("code.replay")
 	for _, e := range []*Event{&ev, &replay} {
 		e.Actor, e.Account, e.Subject, e.Mount = "user:"+code.Subject, code.Account, code.Subject, m.ID
 		e.Detail = map[string]string{"client": code.Client}
 	}
-	res, err := s.store.RedeemCode(ctx, &RedeemCodeParams{
-		Hash: code.Hash, Client: r.Auth.ID, ClientVersion: r.Auth.Version, Grant: grant,
+	return &RedeemCodeParams{
+		Hash: code.Hash, Client: r.Auth.ID, ClientVersion: r.Auth.Version,
+		Grant: SessionGrant{
+			Client: code.Client, Scope: code.Scope, Audience: code.Audience,
+			AuthTime: code.AuthTime, Nonce: code.Nonce, Browser: code.Browser,
+		},
 		Open: OpenSessionParams{
 			Session: *sess,
 			Gate: Gate{
@@ -175,7 +175,12 @@ func (s *Service) redeemStep(ctx context.Context, r *RedeemRequest, code *AuthCo
 			MaxPerSubject: s.cfg.MaxSessionsPerSubject, FactPurgeAt: s.sessionFactPurgeAt(now), Now: now, Event: ev,
 		},
 		ReplayEvent: replay,
-	})
+	}
+}
+
+func (s *Service) redeemStep(ctx context.Context, r *RedeemRequest, code *AuthCode, withRefresh bool, now int64) (*OAuthGranted, error) {
+	p := s.redeemParams(r, code, withRefresh, now)
+	res, err := s.store.RedeemCode(ctx, p)
 	if err != nil {
 		return nil, storeErr(err)
 	}
@@ -189,7 +194,7 @@ func (s *Service) redeemStep(ctx context.Context, r *RedeemRequest, code *AuthCo
 	default:
 		return nil, invalidGrant("code " + string(res.Verdict))
 	}
-	g, err := s.issueOAuth(&r.Auth.OAuthClient, &grant, res.Session, res.Subject, now, true)
+	g, err := s.issueOAuth(&r.Auth.OAuthClient, &p.Grant, res.Session, res.Subject, now, true)
 	if err != nil {
 		return nil, err
 	}
