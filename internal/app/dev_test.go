@@ -56,6 +56,14 @@ func TestDev(t *testing.T) {
 	if res.StatusCode != 200 || !strings.Contains(string(body), `"asked_by":"demo-app"`) {
 		t.Fatalf("%d %s", res.StatusCode, body)
 	}
+	// The demo API has no document of its own: what is served is told.
+	if res, err = http.Get(ready.URL + "/openapi.json"); err != nil {
+		t.Fatal(err)
+	}
+	body, _ = io.ReadAll(res.Body)
+	if res.StatusCode != 200 || !strings.Contains(string(body), `"openapi": "3.1.0"`) || !strings.Contains(string(body), `"/api/users/login"`) {
+		t.Errorf("/openapi.json: %d %.100s", res.StatusCode, body)
+	}
 	cancel()
 	select {
 	case err := <-done:

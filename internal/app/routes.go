@@ -65,7 +65,7 @@ func (a *App) routes() (http.Handler, error) {
 	}
 	a.gateway, a.front = f.gateway, f
 	f.proxy, f.auth = f.gateway.Handler(), f.gateway.ForwardAuth()
-	if f.proxy == nil {
+	if f.proxy == nil || a.demo != nil {
 		if f.openapi, err = contract.OpenAPI(contract.Info{Title: "Sallyport", Version: a.opts.Version, Servers: []string{a.engine.service.Issuer()}}, puts...); err != nil {
 			return nil, err
 		}
