@@ -64,6 +64,8 @@ type KeyRows interface {
 	// ChangeKey moves a key to another state, if it is in p.From. ErrStale. A
 	// key that becomes active retires the one that was, in the same step.
 	ChangeKey(ctx context.Context, p *ChangeKeyParams) error
+	// Rewrap changes the master key: see RewrapParams. ErrStale.
+	Rewrap(ctx context.Context, p *RewrapParams) error
 }
 
 // InsertKeyParams is one step.

@@ -15,10 +15,11 @@ import (
 // memRows is the part of a store that a keyring needs, in memory, with the
 // promises of core.KeyRows and core.Meta.
 type memRows struct {
-	core.Meta // only MetaGet and MetaSetOnce are there; another call panics
+	core.Meta // only the methods that read and set values are there; another call panics
 	mu        sync.Mutex
 	rows      []core.KeyRow
 	meta      map[string]string
+	secrets   map[string][]byte // binding -> sealed
 	events    []core.Event
 }
 
@@ -32,6 +33,22 @@ func (m *memRows) MetaSetOnce(_ context.Context, name, value string) (string, er
 	}
 	m.meta[name] = value
 	return value, nil
+}
+
+func (m *memRows) MetaGet(_ context.Context, name string) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if v, ok := m.meta[name]; ok {
+		return v, nil
+	}
+	return "", core.ErrNoRow
+}
+
+func (m *memRows) MetaSet(_ context.Context, p *core.MetaSetParams) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.meta[p.Name] = p.Value
+	return nil
 }
 
 func (m *memRows) InsertKey(_ context.Context, p *core.InsertKeyParams) error {
@@ -84,6 +101,43 @@ func (m *memRows) ChangeKey(_ context.Context, p *core.ChangeKeyParams) error {
 		return nil
 	}
 	return core.ErrStale
+}
+
+// Rewrap re-seals keys, and the secrets by their bindings.
+func (m *memRows) Rewrap(_ context.Context, p *core.RewrapParams) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.meta[core.MetaMasterKeyID] != p.From {
+		return core.ErrStale
+	}
+	rows, secrets := slices.Clone(m.rows), map[string][]byte{}
+	for i := range rows {
+		if rows[i].Sealed == nil {
+			continue
+		}
+		sealed, err := p.Key(&rows[i])
+		if err != nil {
+			return err
+		}
+		if sealed != nil {
+			rows[i].Sealed, rows[i].MasterKey = sealed, p.To
+		}
+	}
+	for binding, was := range m.secrets {
+		sealed, err := p.Secret(binding, was)
+		if err != nil {
+			return err
+		}
+		if secrets[binding] = sealed; sealed == nil {
+			secrets[binding] = was
+		}
+	}
+	m.rows, m.secrets = rows, secrets
+	m.meta[core.MetaMasterKeyID], m.meta[core.MetaMasterKeyCheck], m.meta[core.MetaMasterFormer] = p.To, p.Check, p.Former
+	if p.Event.Kind != "" {
+		m.events = append(m.events, p.Event)
+	}
+	return nil
 }
 
 func (m *memRows) active(set core.KeySet) int {

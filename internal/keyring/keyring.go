@@ -17,6 +17,9 @@ type Config struct {
 	Rows   core.KeyRows
 	Meta   core.Meta
 	Master *Master
+	// PublishMS is how long a public key is published before it signs; at least
+	// twice the max-age under which the keys are served. 0 is 24 hours.
+	PublishMS int64
 	// Now gives Unix milliseconds; nil is the clock of the machine.
 	Now func() int64
 	// Observer is told of alarms; nil is nobody.
@@ -27,14 +30,16 @@ type Config struct {
 
 // Keyring implements core.Keys. It is safe for concurrent use.
 type Keyring struct {
-	cfg   Config
-	snap  atomic.Pointer[snapshot]
-	fault atomic.Pointer[error]
-	// sealers are made at Open and never change; a purpose beyond the known
-	// ones gets its sealer when it is used.
-	sealers map[core.SealPurpose]*sealer
+	cfg    Config
+	snap   atomic.Pointer[snapshot]
+	fault  atomic.Pointer[error]
+	master atomic.Pointer[masters]
 	// change serialises Reload and everything that writes rows.
 	change sync.Mutex
+	known  fetches
+	// stragglers counts the Ticks that look for values sealed under a former
+	// master key while it was being changed.
+	stragglers int
 }
 
 var _ core.Keys = (*Keyring)(nil)
@@ -53,22 +58,26 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	k := &Keyring{cfg: cfg, sealers: map[core.SealPurpose]*sealer{}}
-	for _, purpose := range []core.SealPurpose{core.SealSigningKey, core.SealAPISecret} {
-		s, err := cfg.Master.sealer(purpose)
-		if err != nil {
-			return nil, err
-		}
-		k.sealers[purpose] = s
+	if cfg.PublishMS == 0 {
+		cfg.PublishMS = defaultPublishMS
 	}
+	k := &Keyring{cfg: cfg}
+	m, err := newMasters(cfg.Master, nil)
+	if err != nil {
+		return nil, err
+	}
+	k.master.Store(m)
 	if err := k.claimStore(ctx); err != nil {
+		return nil, err
+	}
+	if err := k.recallFormer(ctx); err != nil {
 		return nil, err
 	}
 	if err := k.Reload(ctx); err != nil {
 		return nil, err
 	}
 	k.warnWeak()
-	return k, nil
+	return k, k.recallFetches(ctx)
 }
 
 // claimStore writes the master key's id and check value into a new store, and
@@ -130,11 +139,15 @@ func (k *Keyring) Fault() error {
 }
 
 // MasterID is the id of the master key, for logs and metrics.
-func (k *Keyring) MasterID() string { return k.cfg.Master.id }
+func (k *Keyring) MasterID() string { return k.master.Load().current.id }
 
 // Seal encrypts a secret of ours bound to where it is stored.
 func (k *Keyring) Seal(purpose core.SealPurpose, binding string, plain []byte) ([]byte, error) {
-	s, err := k.sealer(purpose)
+	return k.sealUnder(k.master.Load().current, purpose, binding, plain)
+}
+
+func (k *Keyring) sealUnder(m *Master, purpose core.SealPurpose, binding string, plain []byte) ([]byte, error) {
+	s, err := k.master.Load().sealer(m, purpose)
 	if err != nil {
 		return nil, &core.Error{Code: core.Unavailable, Reason: "cannot seal", Err: err}
 	}
@@ -144,7 +157,8 @@ func (k *Keyring) Seal(purpose core.SealPurpose, binding string, plain []byte) (
 // Open undoes Seal. A value that doesn't open is *core.Error{Unavailable} and
 // an alarm: somebody changed the store, or it has another master key.
 func (k *Keyring) Open(purpose core.SealPurpose, binding string, sealed []byte) ([]byte, error) {
-	s, err := k.sealer(purpose)
+	all := k.master.Load()
+	s, err := all.sealer(all.of(sealed), purpose)
 	if err == nil {
 		var plain []byte
 		if plain, err = s.open(binding, sealed); err == nil {
@@ -162,15 +176,9 @@ func (k *Keyring) alarm(what string, err error) error {
 	return &core.Error{Code: core.Unavailable, Reason: "sealed value does not open: " + what, Err: err}
 }
 
-func (k *Keyring) sealer(purpose core.SealPurpose) (*sealer, error) {
-	if s := k.sealers[purpose]; s != nil {
-		return s, nil
-	}
-	return k.cfg.Master.sealer(purpose)
-}
-
-// Derive gives a 32-byte key for a purpose, the same on every node.
+// Derive gives a 32-byte key for a purpose, the same on every node, and after a
+// change of the master key.
 func (k *Keyring) Derive(purpose string) (key [32]byte) {
-	copy(key[:], k.cfg.Master.derive("derive "+purpose, len(key)))
+	copy(key[:], k.master.Load().root().derive("derive "+purpose, len(key)))
 	return key
 }

@@ -95,36 +95,89 @@ func (s *keySet) has(state core.KeyState) bool {
 
 // Rotation says what Rotate did; each member is a key id or "".
 type Rotation struct {
-	Published string // waits to sign; call Rotate again when verifiers had time to fetch it
+	Published string // waits to sign, until SignsFrom
+	SignsFrom int64  // Unix milliseconds; 0 unless Published is set
 	Activated string // signs from now on
 	Retired   string // verifies what it signed, until it is dropped
+	// Warning says what goes wrong when the new key signs at once; "" for
+	// nothing.
+	Warning string
 }
 
-// Rotate takes a set one step on. A public-key set without a next key gets
-// one, which is published and does not sign yet; with one, that key becomes
-// active and the active one retires to verify-only. HMAC keys are published to
-// nobody, so for them both happen at once. The set must exist: *core.Error
-// {NotFound}. A shared secret cannot be rotated here, since others must get the
-// new one first: *core.Error{Conflict}.
+// Rotate begins a rotation. A public-key set gets a next key, which is
+// published and signs nothing before every verifier that honours max-age has
+// it: Tick makes it active when Config.PublishMS have passed. A set whose next
+// key waits already is *core.Error{Conflict} until then; after, that key
+// becomes active here. HMAC keys are published to nobody, so for them all
+// happens at once. The set must exist: *core.Error{NotFound}. A shared secret
+// cannot be rotated here, since others must get the new one first:
+// *core.Error{Conflict}.
 func (k *Keyring) Rotate(ctx context.Context, set core.KeySet, actor string) (*Rotation, error) {
 	k.change.Lock()
 	defer k.change.Unlock()
+	n, err := k.rotatable(set)
+	if err != nil {
+		return nil, err
+	}
+	if n.Algorithm.Symmetric() {
+		return k.rotateTo(ctx, n, actor)
+	}
+	if next := k.snap.Load().waiting(n); next != nil {
+		if at := k.signsFrom(next); k.cfg.Now() < at {
+			return nil, core.Errorf(core.Conflict, "key %s of %s is published already and signs from %s; give --now to let it sign at once", next.row.ID, setName(set), instant(at))
+		}
+		return k.rotateTo(ctx, n, actor)
+	}
+	id, err := k.insertNew(ctx, n, core.KeyNext, actor)
+	if err != nil {
+		return nil, err
+	}
+	return &Rotation{Published: id, SignsFrom: k.cfg.Now() + k.cfg.PublishMS}, k.reload(ctx)
+}
+
+// RotateNow is Rotate without the wait, for when the active key must not sign
+// any longer. Verifiers that have fetched the keys before refuse what the new
+// one signs until they fetch again; Warning says so.
+func (k *Keyring) RotateNow(ctx context.Context, set core.KeySet, actor string) (*Rotation, error) {
+	k.change.Lock()
+	defer k.change.Unlock()
+	n, err := k.rotatable(set)
+	if err != nil {
+		return nil, err
+	}
+	warning := k.earlyWarning(n)
+	done, err := k.rotateTo(ctx, n, actor)
+	if done != nil {
+		done.Warning = warning
+	}
+	return done, err
+}
+
+func (k *Keyring) earlyWarning(n Need) string {
+	next := k.snap.Load().waiting(n)
+	switch {
+	case n.Algorithm.Symmetric():
+		return ""
+	case next == nil:
+		return "the new key was never published before: verifiers refuse what it signs until they fetch the keys again"
+	case k.fetchedAt(next.row.ID) == 0:
+		return "nobody has fetched the keys since " + next.row.ID + " was published: verifiers refuse what it signs until they do"
+	case k.cfg.Now() < k.signsFrom(next):
+		return "the key was published only at " + instant(next.row.CreatedAt) + ": verifiers that have not fetched the keys since refuse what it signs until they do"
+	}
+	return ""
+}
+
+// rotatable says what a set must be able to do after a rotation.
+func (k *Keyring) rotatable(set core.KeySet) (Need, error) {
 	s := k.snap.Load().sets[set]
 	if s == nil || s.signer == nil {
-		return nil, core.Errorf(core.NotFound, "there is no active key for %s", setName(set))
+		return Need{}, core.Errorf(core.NotFound, "there is no active key for %s", setName(set))
 	}
 	if s.signer.row.Class == core.SharedKey {
-		return nil, core.Errorf(core.Conflict, "%s are signed with a secret that others hold; import the new secret instead", setName(set))
+		return Need{}, core.Errorf(core.Conflict, "%s are signed with a secret that others hold; import the new secret instead", setName(set))
 	}
-	n := Need{Set: set, Algorithm: s.signer.row.Algorithm}
-	if !s.has(core.KeyNext) && !n.Algorithm.Symmetric() {
-		id, err := k.insertNew(ctx, n, core.KeyNext, actor)
-		if err != nil {
-			return nil, err
-		}
-		return &Rotation{Published: id}, k.reload(ctx)
-	}
-	return k.rotateTo(ctx, n, actor)
+	return Need{Set: set, Algorithm: s.signer.row.Algorithm}, nil
 }
 
 // rotateTo makes a key with the algorithm the signer of the set: the oldest
@@ -166,7 +219,8 @@ func (k *Keyring) promote(ctx context.Context, next *entry, actor string) (*Rota
 }
 
 // Drop ends a key: what it signed is refused from then on, and its private
-// part is erased. The active key is not dropped: *core.Error{Conflict}.
+// part is erased. The active key is not dropped: *core.Error{Conflict}; Replace
+// puts another in its place first.
 func (k *Keyring) Drop(ctx context.Context, id, actor string) error {
 	k.change.Lock()
 	defer k.change.Unlock()
@@ -178,6 +232,36 @@ func (k *Keyring) Drop(ctx context.Context, id, actor string) error {
 		return core.Errorf(core.Conflict, "key %s signs now; rotate first, then drop it", id)
 	}
 	return k.move(ctx, e, core.KeyDropped, actor)
+}
+
+// Replace makes a new key sign in place of the active one, at once: the first
+// step of an emergency. A next key is passed over and dropped, for whoever got
+// at the active one got at that one too. It is *core.Error{Conflict} for a
+// secret that others hold: the new one must come from them.
+func (k *Keyring) Replace(ctx context.Context, id, actor string) (newID string, err error) {
+	k.change.Lock()
+	defer k.change.Unlock()
+	e := k.snap.Load().entries[id]
+	switch {
+	case e == nil:
+		return "", core.Errorf(core.NotFound, "there is no signing key %s", id)
+	case e.row.State != core.KeyActive:
+		return "", core.Errorf(core.Conflict, "key %s does not sign now", id)
+	case e.row.Class == core.SharedKey:
+		return "", core.Errorf(core.Conflict, "others hold the secret %s; import the secret that replaces it, then drop this one", id)
+	}
+	for _, next := range k.snap.Load().order {
+		if next.row.Set == e.row.Set && next.row.State == core.KeyNext {
+			if err := k.move(ctx, next, core.KeyDropped, actor); err != nil {
+				return "", err
+			}
+		}
+	}
+	done, err := k.rotateTo(ctx, Need{Set: e.row.Set, Algorithm: e.row.Algorithm}, actor)
+	if err != nil {
+		return "", err
+	}
+	return done.Activated, nil
 }
 
 var moveEvents = map[core.KeyState]string{
@@ -225,12 +309,13 @@ func (k *Keyring) insertNew(ctx context.Context, n Need, state core.KeyState, ac
 
 func (k *Keyring) insert(ctx context.Context, row *core.KeyRow, private []byte, actor string) error {
 	now := k.cfg.Now()
-	row.MasterKey, row.CreatedAt = k.cfg.Master.id, now
+	m := k.master.Load().current
+	row.MasterKey, row.CreatedAt = m.id, now
 	if row.State == core.KeyActive {
 		row.ActivatedAt = now
 	}
 	var err error
-	if row.Sealed, err = k.Seal(core.SealSigningKey, rowBinding(row), private); err != nil {
+	if row.Sealed, err = k.sealUnder(m, core.SealSigningKey, rowBinding(row), private); err != nil {
 		return err
 	}
 	return k.cfg.Rows.InsertKey(ctx, &core.InsertKeyParams{Key: *row, Now: now, Event: event("key.create", row, actor)})

@@ -34,7 +34,9 @@ func TestRotatePublicKeysInTwoSteps(t *testing.T) {
 	if strings.Count(string(r.JWKS()), `"kid"`) != 2 {
 		t.Fatal("the next key is not published: " + string(r.JWKS()))
 	}
-	r.now = 20
+	_, err = r.Rotate(t.Context(), accessSet, "operator:0")
+	wantCode(t, err, core.Conflict)
+	r.now = 10 + defaultPublishMS
 	next, err := r.Rotate(t.Context(), accessSet, "operator:0")
 	if err != nil || next.Activated != step.Published || next.Retired != first || r.ActiveKey(accessSet) != step.Published {
 		t.Fatal(next, err)

@@ -96,6 +96,8 @@ type KeyInfo struct {
 	CreatedAt   int64
 	ActivatedAt int64
 	RetiredAt   int64
+	SignsFrom   int64 // of a next key: when it may sign
+	FetchedAt   int64 // when the key was first fetched from the JWK Set; 0 for never
 }
 
 // Inspect tells which key a kid names. false: none that is not dropped.
@@ -104,7 +106,7 @@ func (k *Keyring) Inspect(kid string) (KeyInfo, bool) {
 	if e == nil {
 		return KeyInfo{}, false
 	}
-	return e.info(), true
+	return k.info(e), true
 }
 
 // List tells of all keys that are not dropped, oldest first.
@@ -112,17 +114,31 @@ func (k *Keyring) List() []KeyInfo {
 	order := k.snap.Load().order
 	all := make([]KeyInfo, 0, len(order))
 	for _, e := range order {
-		all = append(all, e.info())
+		all = append(all, k.info(e))
 	}
 	return all
 }
 
-func (e *entry) info() KeyInfo {
+func (k *Keyring) info(e *entry) KeyInfo {
 	r := &e.row
-	return KeyInfo{
+	i := KeyInfo{
 		ID: r.ID, Set: r.Set, Class: r.Class, Algorithm: r.Algorithm, State: r.State, Thumbprint: e.key.Thumbprint(),
 		WeakUntil: e.weakUntil, CreatedAt: r.CreatedAt, ActivatedAt: r.ActivatedAt, RetiredAt: r.RetiredAt,
+		FetchedAt: k.fetchedAt(r.ID),
 	}
+	if r.State == core.KeyNext {
+		i.SignsFrom = k.signsFrom(e)
+	}
+	return i
+}
+
+// PublicJWK is the public part of a key as a JWK; nil for an HMAC key, and for
+// one that is not there.
+func (k *Keyring) PublicJWK(kid string) []byte {
+	if e := k.snap.Load().entries[kid]; e != nil {
+		return e.row.Public
+	}
+	return nil
 }
 
 func setName(set core.KeySet) string { return string(set.Kind) + " tokens of mount " + set.Mount }

@@ -81,3 +81,90 @@ func (s *Store) ChangeKey(ctx context.Context, p *core.ChangeKeyParams) error {
 		return nil
 	})
 }
+
+// Rewrap implements core.KeyRows.
+func (s *Store) Rewrap(ctx context.Context, p *core.RewrapParams) error {
+	return s.multi(ctx, func(t *tx) error {
+		var inForce string
+		if err := t.row(`SELECT value FROM meta WHERE name = ?`, core.MetaMasterKeyID).Scan(&inForce); err != nil {
+			return err
+		}
+		if inForce != p.From {
+			return core.ErrStale
+		}
+		if err := t.rewrapKeys(p); err != nil {
+			return err
+		}
+		if err := t.rewrapSecrets(p); err != nil {
+			return err
+		}
+		for name, value := range map[string]string{
+			core.MetaMasterKeyID: p.To, core.MetaMasterKeyCheck: p.Check, core.MetaMasterFormer: p.Former,
+		} {
+			_, err := t.exec(`INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`, name, value)
+			if err != nil {
+				return err
+			}
+		}
+		t.audit(p.Now, p.Event)
+		t.news = true
+		return nil
+	})
+}
+
+func (t *tx) rewrapKeys(p *core.RewrapParams) error {
+	var rows []core.KeyRow
+	err := t.each(func(row scanner) error {
+		var k core.KeyRow
+		err := row.Scan(&k.ID, &k.Set.Mount, (*string)(&k.Set.Kind), (*string)(&k.Class), (*string)(&k.Algorithm), &k.Sealed)
+		rows = append(rows, k)
+		return err
+	}, `SELECT id, mount, kind, class, algorithm, sealed FROM signing_keys WHERE sealed IS NOT NULL`)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		sealed, err := p.Key(&rows[i])
+		if err != nil {
+			return err
+		}
+		if sealed == nil {
+			continue
+		}
+		if _, err := t.exec(`UPDATE signing_keys SET sealed = ?, master_key = ? WHERE id = ?`, sealed, p.To, rows[i].ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) rewrapSecrets(p *core.RewrapParams) error {
+	type secret struct {
+		key, account string
+		number       int64
+		sealed       []byte
+	}
+	var all []secret
+	err := t.each(func(row scanner) error {
+		var one secret
+		err := row.Scan(&one.key, &one.account, &one.number, &one.sealed)
+		all = append(all, one)
+		return err
+	}, `SELECT s.key, k.account, s.number, s.sealed FROM api_secrets s JOIN api_keys k ON k.id = s.key`)
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		sealed, err := p.Secret(core.APISecretBinding(one.key, one.account, one.number), one.sealed)
+		if err != nil {
+			return err
+		}
+		if sealed == nil {
+			continue
+		}
+		if _, err := t.exec(`UPDATE api_secrets SET sealed = ? WHERE key = ? AND number = ?`, sealed, one.key, one.number); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -49,6 +49,53 @@ func signingKeys(e *env) {
 	equal(e, "audit", e.audited(0), []string{"key.create", "key.create", "key.create", "key.active", "key.dropped"})
 }
 
+// rewrap changes the master key in one step: all of it or nothing.
+func rewrap(e *env) {
+	e.ok(e.InsertKey(e.ctx, newSigningKey("a", core.KeyActive)))
+	e.ok(e.InsertKey(e.ctx, newSigningKey("b", core.KeyNext)))
+	_, err := e.MetaSetOnce(e.ctx, core.MetaMasterKeyID, "mk1")
+	e.ok(err)
+	k := e.key("robot")
+	bindings := map[string]string{}
+	p := &core.RewrapParams{
+		From: "mk1", To: "mk2", Check: "check2", Former: "former", Now: now, Event: event("key.rewrap"),
+		Key: func(row *core.KeyRow) ([]byte, error) {
+			if row.ID == "b" {
+				return nil, nil
+			}
+			return append([]byte("again "+row.Set.Mount+" "), row.Sealed...), nil
+		},
+		Secret: func(binding string, sealed []byte) ([]byte, error) {
+			bindings[binding] = string(sealed)
+			return []byte("new"), nil
+		},
+	}
+	stale := *p
+	stale.From = "mk0"
+	e.is(e.Rewrap(e.ctx, &stale), core.ErrStale)
+	failing := *p
+	failing.Secret = func(string, []byte) ([]byte, error) { return nil, core.ErrExists }
+	e.is(e.Rewrap(e.ctx, &failing), core.ErrExists)
+	rows, err := e.ListKeys(e.ctx)
+	e.ok(err)
+	equal(e, "after two refusals", string(rows[0].Sealed)+rows[0].MasterKey, "sealedmk1")
+
+	e.ok(e.Rewrap(e.ctx, p))
+	rows, err = e.ListKeys(e.ctx)
+	e.ok(err)
+	equal(e, "rows", []string{string(rows[0].Sealed), rows[0].MasterKey, string(rows[1].Sealed), rows[1].MasterKey}, []string{"again m1 sealed", "mk2", "sealed", "mk1"})
+	equal(e, "bindings", bindings, map[string]string{core.APISecretBinding(k.ID, k.Account, 1): "sealed"})
+	rec, err := e.APIKeyByID(e.ctx, k.ID)
+	e.ok(err)
+	equal(e, "secret", []any{string(rec.Secrets[0].Sealed), rec.Version}, []any{"new", k.Version})
+	for name, want := range map[string]string{core.MetaMasterKeyID: "mk2", core.MetaMasterKeyCheck: "check2", core.MetaMasterFormer: "former"} {
+		v, err := e.MetaGet(e.ctx, name)
+		e.ok(err)
+		equal(e, name, v, want)
+	}
+	equal(e, "audit", e.audited(0)[len(e.audited(0))-1], "key.rewrap")
+}
+
 func meta(e *env) {
 	_, err := e.MetaGet(e.ctx, "none")
 	e.is(err, core.ErrNoRow)

@@ -69,6 +69,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"audit", audit},
 		{"audit of refused steps", auditRefused},
 		{"signing keys", signingKeys},
+		{"change of the master key", rewrap},
 		{"meta", meta},
 		{"purge", purge},
 		{"purge under load", purgeUnderLoad},

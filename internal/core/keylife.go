@@ -1,0 +1,107 @@
+package core
+
+import (
+	"context"
+
+	"github.com/sallyport/sallyport/internal/token"
+)
+
+// keyMarginMS is added to what a token may live, for clocks.
+const keyMarginMS = 3600 * 1000
+
+// KeepKeyMS says how long after a key's last signature something under it may
+// still be valid. false: the key is never dropped unasked, because what it
+// signed outlives ordinary rotation: refresh tokens are issued again byte for
+// byte, application tokens have no end.
+//
+// It goes by the longest lifetime that any token of this store was ever issued
+// with: a contract may have been shortened since.
+func (s *Service) KeepKeyMS(set KeySet) (int64, bool) {
+	switch {
+	case set == FeedKeys():
+		return keyMarginMS, true // an answer lives 30 seconds
+	case set.Kind == token.Refresh || set.Kind == token.Application:
+		return 0, false
+	case set.Mount == OAuthMount && set.Kind == token.Access:
+		return MaxAccessMS + keyMarginMS, true // no client's live longer
+	}
+	return max(s.longest.Load(), MaxAccessMS) + keyMarginMS, true
+}
+
+// KeyEnds says what ends when a key is dropped in an emergency.
+type KeyEnds struct {
+	// Everything is set when whoever has the key could have signed tokens of
+	// any session: all sessions opened so far end with it.
+	Everything bool
+	Sessions   int // how many that are, all mounts together
+}
+
+// KeyEnds says what dropping the active key of a set ends. Id tokens and the
+// feed open nothing, and application tokens count by their rows.
+func (s *Service) KeyEnds(ctx context.Context, set KeySet) (*KeyEnds, error) {
+	if set.Kind != token.Access && set.Kind != token.Refresh {
+		return &KeyEnds{}, nil
+	}
+	ends := &KeyEnds{Everything: true}
+	seen := map[SessionID]bool{} // pages overlap where several began in one millisecond
+	for q := (SessionQuery{Limit: 1000}); ; {
+		list, err := s.ListSessions(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		before := len(seen)
+		for _, one := range list {
+			seen[one.ID] = true
+			q.Before = one.CreatedAt + 1
+		}
+		if ends.Sessions = len(seen); len(list) < q.Limit || len(seen) == before {
+			return ends, nil
+		}
+	}
+}
+
+// EndEverythingBefore adds the fact that ends every session opened so far,
+// because a key was dropped in an emergency.
+func (s *Service) EndEverythingBefore(ctx context.Context, actor Actor, key string) error {
+	now := s.now()
+	ev := actor.event("revoke.everything")
+	ev.Detail = map[string]string{"key": key}
+	_, err := s.store.AddFact(ctx, &AddFactParams{
+		// Kept as RevokeEverything's.
+		Fact: Fact{Kind: FactEverything, Reason: "key dropped", At: now, PurgeAt: now + refreshLifetimeBound*1000},
+		Now:  now, Event: ev,
+	})
+	if err != nil {
+		return storeErr(err)
+	}
+	return s.catchUp(ctx)
+}
+
+// RewrapParams is one step: everything sealed under the master key From is
+// sealed again under To, and the store's id and check value are To's.
+type RewrapParams struct {
+	// From is the master key in force: ErrStale when it is another. To may be
+	// the same: then values that were sealed under a former one are caught up.
+	From, To string
+	Check    string
+	Former   string // value of MetaMasterFormer
+	// Key and Secret seal one value again; nil leaves it as it is. An error
+	// undoes the step.
+	Key    func(*KeyRow) ([]byte, error)
+	Secret func(binding string, sealed []byte) ([]byte, error)
+	Now    int64
+	Event  Event
+}
+
+// MetaMasterFormer holds the former master keys, sealed under the one in force:
+// what was derived from the first stays as it was.
+const MetaMasterFormer = "master_key_former"
+
+// SealMasterKey is the purpose that seals former master keys.
+const SealMasterKey SealPurpose = "master-key"
+
+// APISecretBinding is what the sealed secret of an API key is bound to; account
+// is the account's id.
+func APISecretBinding(key, account string, number int64) string {
+	return sealBinding(&APIKey{ID: key, Account: account}, number)
+}
