@@ -75,6 +75,7 @@ type Extras interface {
 type Config struct {
 	Service Service
 	Extras  Extras
+	Keys    Keys
 	// Actor names who sends the request, for the audit log: "operator:1000".
 	// An empty name refuses the request.
 	Actor func(*http.Request) string
@@ -86,13 +87,14 @@ var _ Service = (*core.Service)(nil)
 type api struct {
 	svc    Service
 	extras Extras
+	keys   Keys
 	actor  func(*http.Request) string
 	log    *slog.Logger
 }
 
 // New builds the handler. Its paths begin with Prefix.
 func New(cfg Config) http.Handler {
-	a := &api{svc: cfg.Service, extras: cfg.Extras, actor: cfg.Actor, log: cfg.Log}
+	a := &api{svc: cfg.Service, extras: cfg.Extras, keys: cfg.Keys, actor: cfg.Actor, log: cfg.Log}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -169,6 +171,14 @@ func (a *api) table() map[string]methods {
 		"/clients/{id}/rotate":  {"POST": a.rotateClient},
 		"/clients/{id}/disable": {"POST": a.setClientState(core.Disabled)},
 		"/clients/{id}/enable":  {"POST": a.setClientState(core.Active)},
+
+		"/keys":           {"GET": a.listKeys},
+		"/keys/public":    {"GET": a.publicKeys},
+		"/keys/rotate":    {"POST": a.rotateKey},
+		"/keys/import":    {"POST": a.importKey},
+		"/keys/rewrap":    {"POST": a.rewrapKeys},
+		"/keys/{id}/ends": {"GET": a.keyEnds},
+		"/keys/{id}/drop": {"POST": a.dropKey},
 
 		"/tokens/inspect": {"POST": a.inspectToken},
 		"/audit":          {"GET": a.listAudit},

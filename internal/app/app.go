@@ -203,23 +203,6 @@ func (a *App) Run(ctx context.Context) error {
 	return err
 }
 
-// followKeys reads the signing keys again once a minute, so that a rotation by
-// another process arrives.
-func (a *App) followKeys(ctx context.Context) {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := a.engine.keys.Reload(ctx); err != nil && ctx.Err() == nil {
-				a.opts.Logger.Error("signing keys cannot be read", "err", err)
-			}
-		}
-	}
-}
-
 // Reload reads the TLS files again (SIGHUP).
 func (a *App) Reload() error {
 	if a.cfg.TLS.Cert == "" {

@@ -97,7 +97,7 @@ func (e *engine) openKeys(ctx context.Context, cfg *config.Config) (err error) {
 		return err
 	}
 	e.keys, err = keyring.Open(ctx, keyring.Config{
-		Rows: e.store, Meta: e.store, Master: e.master, Now: e.now, Observer: e.metrics, Logger: e.log,
+		Rows: e.store, Meta: e.store, Master: e.master, PublishMS: cfg.Keys.PublishAhead.Milliseconds(), Now: e.now, Observer: e.metrics, Logger: e.log,
 	})
 	return err
 }

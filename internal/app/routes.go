@@ -128,24 +128,6 @@ func (f *front) limited(h http.Handler) http.Handler {
 
 func (f *front) own(h http.HandlerFunc) http.Handler { return f.limited(h) }
 
-// jwks serves the public keys (RFC 7517 section 5).
-func (f *front) jwks(w http.ResponseWriter, r *http.Request) {
-	keys := f.app.engine.keys
-	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", "*")
-	if !allowGet(w, r) {
-		return
-	}
-	h.Set("Content-Type", "application/jwk-set+json")
-	h.Set("Cache-Control", "public, max-age=300")
-	h.Set("ETag", keys.JWKSETag())
-	if r.Header.Get("If-None-Match") == keys.JWKSETag() {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	_, _ = w.Write(keys.JWKS()) // a client that went away has nobody to tell
-}
-
 // document serves what the contracts are, where no upstream has its own.
 func (f *front) document(w http.ResponseWriter, r *http.Request) {
 	if !allowGet(w, r) {

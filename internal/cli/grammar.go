@@ -18,6 +18,7 @@ type grammar struct {
 	Conf   configCmd `cmd:"" name:"config" group:"server" help:"Check or print the configuration."`
 	Clock  clockCmd  `cmd:"" group:"server" help:"Look at the clock guard, or tell it that the clock is right."`
 	Gate   gateCmd   `cmd:"" name:"gateway" group:"server" help:"Ask what the gateway does with a request."`
+	Key    keyCmd    `cmd:"" group:"server" help:"List, rotate and drop signing keys; change the master key."`
 
 	User     userCmd     `cmd:"" group:"people" help:"Add, list and change users."`
 	Account  accountCmd  `cmd:"" group:"people" help:"Add, list and disable accounts (customers)."`

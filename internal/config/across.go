@@ -27,6 +27,9 @@ func (l *loader) across() {
 	if len(c.Gateway.Rules) > 0 && c.Upstream == "" && len(c.ForwardAuth.Proxies) == 0 && !c.Dev {
 		c.Warnings = append(c.Warnings, c.Origin("gateway.rules")+": gateway.rules apply to nothing: neither upstream nor forward_auth.proxies is set")
 	}
+	if c.Keys.RotateEvery != 0 && c.Keys.RotateEvery < 2*c.Keys.PublishAhead {
+		l.at("keys.rotate_every", "must be at least twice keys.publish_ahead, or 0 to rotate by hand")
+	}
 	l.identityHeaders()
 	l.masterKey()
 }

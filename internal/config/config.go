@@ -64,6 +64,9 @@ type Config struct {
 	// Password.Slots 0 means the number of cores less one, at least one.
 	Password struct{ MinLength, Slots, Queue int }
 
+	// Keys.RotateEvery 0 means that keys are rotated by hand alone.
+	Keys struct{ RotateEvery, PublishAhead time.Duration }
+
 	// OAuth is the OAuth 2.0 and OpenID Connect endpoints.
 	OAuth struct {
 		Enabled       bool

@@ -251,6 +251,14 @@ func bindPolicy(c *Config) []Key {
 			Doc: "How many live sessions a user or API key may have; the longest idle one ends first.",
 		},
 		{
+			Name: "keys.rotate_every", Kind: KindDuration, Default: "2160h", ptr: &c.Keys.RotateEvery, check: between("0s", "87600h"),
+			Doc: "How old a signing key with a public part gets before another takes its place (2160h is 90 days). 0 rotates by hand alone, with `sallyport key rotate`. Refresh tokens' keys and shared secrets are never rotated unasked.",
+		},
+		{
+			Name: "keys.publish_ahead", Kind: KindDuration, Default: "24h", ptr: &c.Keys.PublishAhead, check: between("10m", "720h"),
+			Doc: "How long a new key is published before it signs, so that every verifier has it by then. The keys are served with a max-age of at most five minutes; a proxy or a library that keeps them longer needs more.",
+		},
+		{
 			Name: "oauth.enabled", Kind: KindBool, Default: "true", ptr: &c.OAuth.Enabled,
 			Doc: "Serve OAuth 2.0 and OpenID Connect under /oauth2/ and their discovery documents. Nothing gets a token there before `sallyport client add` made a client.",
 		},

@@ -130,7 +130,7 @@ var sample = map[string]string{
 	"limits.request_timeout": "3s", "limits.header_timeout": "4s", "limits.idle_timeout": "5s", "limits.connections": "99",
 	"limits.stranger_failures": "50", "limits.stranger_retry": "1m", "limits.known_network": "48h", "limits.application_tokens": "3",
 	"max_staleness": "2s", "master_key_file": "/mk", "log.format": "text", "log.level": "debug", "log.access": "false",
-	"oauth.enabled": "false", "oauth.login_lifetime": "6h", "oauth.login_idle": "1h", "oauth.stylesheet": "/x/login.css", "metrics": "false", "pprof": "true", "shutdown_timeout": "3s", "dev": "true", "dev_off_loopback": "true",
+	"oauth.enabled": "false", "keys.rotate_every": "720h", "keys.publish_ahead": "48h", "oauth.login_lifetime": "6h", "oauth.login_idle": "1h", "oauth.stylesheet": "/x/login.css", "metrics": "false", "pprof": "true", "shutdown_timeout": "3s", "dev": "true", "dev_off_loopback": "true",
 }
 
 // TestEveryKeyEveryWay sets all keys by variables, by flags and by the printed
