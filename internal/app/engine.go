@@ -13,6 +13,7 @@ import (
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/keyring"
+	"github.com/sallyport/sallyport/internal/limit"
 	"github.com/sallyport/sallyport/internal/password"
 	"github.com/sallyport/sallyport/internal/store/sqlite"
 )
@@ -144,6 +145,8 @@ func (e *engine) openService(ctx context.Context, cfg *config.Config, o Options,
 		Issuer: issuer, Now: e.now, Monotonic: o.monotonic,
 		MaxSessionsPerSubject: cfg.Sessions.MaxPerSubject, MaxTokensPerUser: cfg.Limits.ApplicationTokens,
 		MaxStalenessMS: cfg.MaxStaleness.Milliseconds(), Observer: e.metrics, Log: e.log,
+		Stranger:       limit.Policy{Burst: int64(cfg.Limits.StrangerFailures), Interval: cfg.Limits.StrangerRetry.Milliseconds()},
+		KnownNetworkMS: cfg.Limits.KnownNetwork.Milliseconds(),
 	})
 	if err != nil {
 		return err
