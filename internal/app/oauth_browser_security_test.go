@@ -3,6 +3,8 @@ package app_test
 import (
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -292,4 +294,52 @@ func TestStoreGone(t *testing.T) {
 	}
 	b.authorize(ask(c)).shown(503, "Try again")
 	b.get("/oauth2/logout", nil).shown(503, "Try again")
+}
+
+// TestLoginCounters: the page and a contract's login share one counter a name
+// (SECURITY 52).
+func TestLoginCounters(t *testing.T) {
+	s := serve(t, "limits: {stranger_failures: 5}\n")
+	user := s.user("", "ada", "user")
+	c := s.oauthClient(admin.NewOAuthClient{})
+	b := s.browser()
+	page := isLoginPage(t, b.authorize(ask(c)))
+	for _, wrong := range []string{"wrong one", "wrong two", "wrong three", "wrong four", "wrong five", "wrong six"} {
+		b.signIn(page, "ada", wrong).shown(403, "User name or password is wrong")
+	}
+	b.signIn(page, "ada", password).shown(403, "User name or password is wrong")
+	in := map[string]string{"username": "ada", "password": password}
+	s.do("POST", "/api/users/login", "", in).want(401, "")
+	s.act("/users/"+user+"/unlock", nil)
+	b.signIn(page, "ada", password).code()
+}
+
+// TestLoginOfAccount: a client serves the users of its own account, and a login
+// of another is none.
+func TestLoginOfAccount(t *testing.T) {
+	s := serve(t, "")
+	s.act("/accounts", map[string]string{"shortname": "acme"})
+	s.user("", "ada", "user")
+	s.user("acme", "wile", "user")
+	ours, theirs := s.oauthClient(admin.NewOAuthClient{}), s.oauthClient(admin.NewOAuthClient{Account: "acme"})
+	b := s.browser()
+	b.signIn(b.authorize(ask(ours)), "ada", password).code()
+	page := isLoginPage(t, b.authorize(ask(theirs)))
+	b.authorize(ask(theirs, "prompt", "none")).toldError("login_required")
+	b.signIn(page, "ada", password).shown(403, "wrong")
+	b.signIn(page, "wile", password).code()
+}
+
+// TestOwnStylesheet: the operator's file dresses the pages.
+func TestOwnStylesheet(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "own.css")
+	if err := os.WriteFile(file, []byte("h1 { color: teal }"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, "oauth: {stylesheet: "+file+"}\n")
+	page := s.browser().authorize(ask(s.oauthClient(admin.NewOAuthClient{})))
+	const path = "/oauth2/pages/style.css"
+	if a := s.do("GET", path, "", nil); !strings.Contains(page.raw, `href="`+path+`"`) || a.raw != "h1 { color: teal }" {
+		t.Errorf("the stylesheet is %q", a.raw)
+	}
 }

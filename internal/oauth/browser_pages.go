@@ -128,7 +128,7 @@ type consentForm struct {
 	Items   []scopeItem
 	CSRF    string
 	Request string
-	Switch  string // query of a login as somebody else
+	Switch  string // where one logs in as somebody else
 }
 
 // scopeItem says what a word of the scope means. Text is ours; a role has its
@@ -148,7 +148,7 @@ func (b *browser) showConsent(v *visit, q *request, login *core.BrowserLogin, co
 		again[k] = val
 	}
 	again.Set("prompt", strings.Join(append([]string{"login"}, without(q.prompt, "login")...), " "))
-	f.Switch = again.Encode()
+	f.Switch = b.prefix + PathAuthorize + "?" + again.Encode()
 	for _, w := range scope {
 		f.Items = append(f.Items, describeScope(w))
 	}

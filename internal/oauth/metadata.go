@@ -83,9 +83,10 @@ func (h *Handler) describe() *document {
 		IntrospectionAuth: confidential, IntrospectionAuthAlgs: asserted, RevocationAuth: anyone, RevocationAuthAlgs: asserted,
 		Challenges: []string{"S256"}, IssParameter: true,
 		Claims: []string{
-			"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "name", "preferred_username", "email", "email_verified", "updated_at",
+			"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "sid", "preferred_username", "email", "email_verified", "updated_at",
 		},
 	}
+	d.Claims = append(d.Claims, profileClaims...)
 	for _, alg := range core.IDTokenAlgorithms() {
 		d.IDTokenAlgs = append(d.IDTokenAlgs, string(alg))
 	}
