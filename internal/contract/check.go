@@ -61,11 +61,40 @@ func (p *parser) checkTokens(r *routeDef) {
 	case r.grant.scope == inGranted && !r.hands():
 		p.add(r.pos, "no answer of this route hands out a token; add one such as $access_token")
 	}
+	for _, a := range r.answers {
+		p.forgottenDollar(r, a)
+	}
 	for _, k := range r.kinds {
 		if p.def.tokens.specs[k] == nil && !slices.Contains(r.grant.defaults["token"], k) {
 			p.add(r.pos, "`kinds` lists %s, and `tokens` has no such token; leave it out", k)
 		}
 	}
+}
+
+// forgottenDollar finds an answer that writes the word access_token where the
+// token should be.
+func (p *parser) forgottenDollar(r *routeDef, a *answerDef) {
+	if r.grant.scope != inGranted {
+		return
+	}
+	for _, name := range []string{"access_token", "refresh_token", "id_token", "application_token"} {
+		if !r.answersName(name) && writes(a.body, name) {
+			p.add(a.pos, "this answer writes the word %s and no answer of the route the token; write $%s", name, name)
+		}
+	}
+}
+
+// writes says whether a template has a member that is this text.
+func writes(t template, word string) bool {
+	switch t := t.(type) {
+	case *constant:
+		return t.isText && t.text == word
+	case *object:
+		return slices.ContainsFunc(t.members, func(m objectMember) bool { return writes(m.val, word) })
+	case *array:
+		return slices.ContainsFunc(t.items, func(i template) bool { return writes(i, word) })
+	}
+	return false
 }
 
 func (r *routeDef) hands() bool {

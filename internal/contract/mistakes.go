@@ -61,6 +61,9 @@ func (r *report) err() error {
 // suggest ends a message about an unknown name: the nearest known one, or the
 // whole list when none is near.
 func suggest(name string, known []string) string {
+	if k := otherWord(name, known); k != "" {
+		return fmt.Sprintf("did you mean %s?", k)
+	}
 	best, bestAt := "", 1+len(name)/3
 	for _, k := range known {
 		if d := distance(name, k); d <= bestAt && (best == "" || d < bestAt) {
@@ -73,6 +76,37 @@ func suggest(name string, known []string) string {
 	sorted := slices.Clone(known)
 	slices.Sort(sorted)
 	return "want one of " + strings.Join(sorted, ", ")
+}
+
+// otherWords are words that people bring along from elsewhere, and ours.
+var otherWords = map[string]string{
+	"email": "username", "mail": "username", "login": "username", "user": "username", "identifier": "username", "user_name": "username",
+	"pass": "password", "pwd": "password", "passwd": "password", "secret": "password", "refresh": "refresh_token", "access": "access_token",
+	"signin": "password", "sign_in": "password", "token": "password", "client_credentials": "request_token",
+	"userinfo": "whoami", "me": "whoami", "introspect": "verify", "validate": "verify", "revoke": "logout", "signout": "logout",
+	"ms": "milliseconds", "millis": "milliseconds", "s": "seconds", "sec": "seconds", "iso": "rfc3339", "iso8601": "rfc3339", "date": "layout",
+	"timestamp": "unix", "epoch": "unix", "format": "layout", "lowercase": "lower", "uppercase": "upper", "str": "string", "text": "string",
+	"string": "text", "bool": "boolean", "int": "integer", "number": "integer", "array": "list", "any": "scalar",
+	"user.name": "user.username", "user.login": "user.username", "user.mail": "user.email", "user.sub": "user.id", "role": "user.roles",
+	"roles": "user.roles", "expires": "expires_in", "exp": "access_expires", "expires_at": "access_expires", "user_id": "user.id", "jti": "token_id",
+	"sub": "subject", "sid": "session_id", "user.role": "user.roles", "user.tenant": "user.account", "timeout": "lifetime", "ttl": "lifetime", "expiry": "lifetime",
+	"path": "route", "url": "route", "response": "answer", "request": "accept", "type": "grant", "params": "query", "body": "json", "headers": "header", "cookies": "cookie",
+	"invalid_credentials": "bad_credentials", "expired_token": "token_expired", "invalid_token": "token_invalid", "rate_limited": "too_many", "server_error": "internal",
+}
+
+// otherWord finds the known name that is the same in another case, or the one
+// that people call so elsewhere.
+func otherWord(name string, known []string) string {
+	bare := strings.ToLower(strings.TrimPrefix(name, "$"))
+	for _, k := range known {
+		if strings.EqualFold(k, name) || otherWords[bare] != "" && strings.TrimPrefix(k, "$") == otherWords[bare] {
+			return k
+		}
+	}
+	if bare == "login" && slices.Contains(known, "password") { // a grant
+		return "password"
+	}
+	return ""
 }
 
 // distance is the number of edits (insert, delete, replace, swap neighbours)

@@ -62,10 +62,10 @@ func TestMistakes(t *testing.T) {
 		{"same kinds", "{lifetime: 30d,", "{lifetime: 30d, kind: access,", "acme.yaml:6:12: access and refresh tokens have the same `kind: access`; a token must be of one kind alone"},
 		{"grace", "{grace: 2m}", "{grace: 20m}", "acme.yaml:6:46: `grace: 20m` is out of range; want 0s to 10m"},
 		{"rotation word", "{grace: 2m}", "always", "acme.yaml:6:38: `rotation` is always; want `never`, or a mapping such as {grace: 2m}"},
-		{"claim value", "$user.username}", "$user.usrname}", "acme.yaml:5:42: $user.usrname is no value in claims; did you mean $user.username?"},
+		{"claim value", "$user.username}", "$user.usrname}", "acme.yaml:5:42: $user.usrname is no value in claims; did you mean $user.username? Data of your own are attributes: $user.attributes.usrname"},
 		{"grant", "grant: password", "grant: pasword", "acme.yaml:11:12: `grant: pasword` is not known; did you mean password?"},
 		{"method", "POST /login", "POTS /login", "acme.yaml:10:12: \"POTS\" is no method for a route; did you mean POST?"},
-		{"path", "POST /login", "POST login", "acme.yaml:10:12: the path login must begin with a slash and be short"},
+		{"path", "POST /login", "POST login", "acme.yaml:10:12: the path login must begin with a slash"},
 		{"route line", "POST /login", "/login", "acme.yaml:10:12: `route: /login` is not method and path; want them as in POST /login or POST,GET /refresh"},
 		{"path parameter unread", "POST /login", "POST /login/{realm}", "acme.yaml:10:5: the parameter {realm} of the path goes nowhere; name it in `accept: {path: {realm: $…}}`"},
 		{"input", "$username,", "$user_name,", "acme.yaml:13:20: $user_name is no input; did you mean $username?, or declare one of your own under `inputs: {user_name: {}}`"},
@@ -84,7 +84,24 @@ func TestMistakes(t *testing.T) {
 		{"user in an error", "{error: $message}", "{error: $user.username}", "acme.yaml:21:23: $user.username does not exist in an error; a refusal must not tell who exists"},
 		{"operator", "{error: $message}", "{error: {$wen: $code}}", "acme.yaml:21:24: $wen is no operator of a template; did you mean $when? (a member that begins with a dollar sign is written $$wen)"},
 		{"error kind", "  conflict: {}", "  conflict: {}\n  token_expird: {}", "acme.yaml:28:3: \"token_expird\" is no kind of error; did you mean token_expired?"},
-		{"root missing", "  conflict: {}\n", "", "acme.yaml:22:1: `errors` has no words for conflict; every contract needs them, all other kinds fall back on these"},
+		{"root missing", "  conflict: {}\n", "", "acme.yaml:22:1: `errors` has no words for conflict; every contract needs them, all other kinds fall back on these; {} takes the usual status and the body of `error`"},
+		{"tab", "  access: {", "\taccess: {", "acme.yaml:5:1: not YAML: a tab; YAML is indented with spaces alone"},
+		{"number without a unit", "15m", "900", "acme.yaml:5:22: `lifetime: 900` has no unit; write 900s for seconds, or one such as 15m, 24h or 30d"},
+		{"method in lower case", "POST /login", "post /login", "acme.yaml:10:12: \"post\" is no method for a route; did you mean POST?"},
+		{"parameter of another kind", "POST /login", "POST /login/:id", "acme.yaml:10:12: the path /login/:id has :id, which is no parameter here; write it as {name}"},
+		{"dollar sign forgotten in accept", "user: $username", "user: username", "acme.yaml:10:5: `grant: password` needs $username, and `accept` does not name it; `user: username` is a constant; write `user: $username`"},
+		{"dollar sign forgotten in an answer", "{token: $access_token, refresh: $refresh_token}\nerror", "{token: access_token, refresh: $refresh_token}\nerror", "acme.yaml:20:7: this answer writes the word access_token and no answer of the route the token; write $access_token"},
+		{"other word for an input", "user: $username", "user: $email", "acme.yaml:13:20: $email is no input; did you mean $username?, or declare one of your own under `inputs: {email: {}}`"},
+		{"other word for a grant", "grant: password", "grant: login", "acme.yaml:11:12: `grant: login` is not known; did you mean password?"},
+		{"other word for a filter", "refresh: $refresh_token}\n  - route", "refresh: $refresh_token, e: $expires_in|ms}\n  - route", "acme.yaml:15:64: $expires_in|ms: |ms is no filter; did you mean milliseconds?"},
+		{"data of one's own", "$user.username}", "$user.site}", "acme.yaml:5:42: $user.site is no value in claims; did you mean $user.id? Data of your own are attributes: $user.attributes.site"},
+		{"answer not indented", "    answer:\n      body: {token: $access_token, refresh: $refresh_token}\n  - route", "    body: {token: $access_token, refresh: $refresh_token}\n  - route", "acme.yaml:14:5: \"body\" is no key of a route; it stands under `answer`, further in"},
+		{"lifetime at a route", "grant: password", "grant: password\n    lifetime: 1h", "acme.yaml:12:5: \"lifetime\" is no key of a route; it belongs to a token: `tokens: {access: {lifetime: …}}`"},
+		{"status in quotes", "conflict: {}", "conflict: {status: \"409\"}", "acme.yaml:27:22: `status: \"409\"` is text; write the number without quotes"},
+		{"error of nothing", "conflict: {}", "conflict:", "acme.yaml:27:12: conflict is nothing; write {} for the usual status and the body of `error`"},
+		{"cookie without a mapping", "    answer:\n      body: {token: $access_token, refresh: $refresh_token}\n  - route", "    answer:\n      cookies: {sid: $access_token}\n      body: {token: $access_token, refresh: $refresh_token}\n  - route", "acme.yaml:15:22: a cookie is text; want a mapping such as {value: $access_token}"},
+		{"Authorization as a header", "accept: {json: {refresh: $refresh_token}}", "accept: {header: {Authorization: $refresh_token}}", "acme.yaml:18:23: Authorization has a section of its own; use `bearer: $…`, `basic: {…}` or `authorization: {SCHEME: $…}`"},
+		{"value's name for an input", "mode: {enum", "method: {optional: true}\n  mode: {enum", "acme.yaml:8:3: method is the name of a value; name the input otherwise, such as method_given"},
 		{"status of unavailable", "unavailable: {}", "unavailable: {status: 401}", "acme.yaml:29:25: unavailable is a failure of the server: its status is 500 to 599, such as 503, or clients would throw good tokens away"},
 		{"status of bad request", "bad_request: {}", "bad_request: {status: 500}", "acme.yaml:23:25: bad_request is about the request: its status is 400 to 499, such as 400"},
 		{"rotation logs out", "{token: $access_token, refresh: $refresh_token}\nerror", "{token: $access_token}\nerror", "acme.yaml:16:5: refresh tokens rotate, and the answer of this refresh carries no $refresh_token: clients would be logged out; add it, or say `rotation: never`"},
@@ -149,5 +166,12 @@ func TestNotYAML(t *testing.T) {
 		if _, err := Parse("f", []byte(src)); err == nil || !strings.HasPrefix(err.Error(), "f:") {
 			t.Errorf("%.20q: %v", src, err)
 		}
+	}
+}
+
+// TestByteOrderMark: some editors begin a file with one.
+func TestByteOrderMark(t *testing.T) {
+	if _, err := Parse("acme.yaml", []byte("\uFEFF"+good)); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -81,9 +81,34 @@ func (p *parser) format(root *node) {
 func (p *parser) keys(n *node, what string, allowed []string) {
 	for _, en := range n.entries {
 		if !slices.Contains(allowed, en.key) {
-			p.add(en.pos, "%q is no key of %s; %s", clip(en.key), what, suggest(en.key, allowed))
+			p.add(en.pos, "%q is no key of %s; %s", clip(en.key), what, orElse(misplaced(en.key, what), suggest(en.key, allowed)))
 		}
 	}
+}
+
+// misplaced says where a key belongs that stands in a route, or "".
+func misplaced(key, what string) string {
+	switch {
+	case what != "a route" && what != "a contract file":
+	case what == "a route" && slices.Contains(answerKeys, key) && key != "when":
+		return "it stands under `answer`, further in"
+	case what == "a route" && slices.Contains(acceptKeys, key):
+		return "it stands under `accept`, further in"
+	case key == "lifetime" || key == "claims" || key == "alg":
+		return "it belongs to a token: `tokens: {access: {" + key + ": …}}`"
+	case what == "a contract file" && slices.Contains(routeKeys, key):
+		return "it belongs to a route; check the indentation"
+	}
+	return ""
+}
+
+// mappingExamples show what a mapping looks like to those who wrote something
+// else.
+var mappingExamples = map[string]string{
+	"`access`": "{lifetime: 15m}", "`refresh`": "{lifetime: 30d}", "`id`": "{lifetime: 15m}", "`session`": "{idle: 1h}",
+	"a cookie": "{value: $access_token}", "`accept`": "{json: {username: $username}}", "`claims`": "{name: $user.username}",
+	"`json`": "{username: $username}", "`form`": "{username: $username}", "`answer`": "{body: {token: $access_token}}", "`headers`": "{X-Name: text}",
+	"`errors`": "{bad_request: {}}", "`error`": "{body: {error: $message}}",
 }
 
 // mapping is n if it is one; nil, with a mistake, otherwise.
@@ -92,7 +117,11 @@ func (p *parser) mapping(n *node, what string) *node {
 		return nil
 	}
 	if n.kind != mapNode {
-		p.add(n.pos, "%s is %s; want a mapping", what, n.what())
+		want := "a mapping"
+		if eg := mappingExamples[what]; eg != "" {
+			want += " such as " + eg
+		}
+		p.add(n.pos, "%s is %s; want %s", what, n.what(), want)
 		return nil
 	}
 	return n
@@ -167,6 +196,8 @@ func (p *parser) duration(n *node, key string, fallback, least, most int64) int6
 	}
 	ms, err := parseDuration(v.text)
 	switch {
+	case err != nil && isNumber(v):
+		p.add(v.pos, "`%s: %s` has no unit; write %ss for seconds, or one such as 15m, 24h or 30d", key, clip(v.text), clip(v.text))
 	case v.kind != scalarNode || err != nil:
 		p.add(v.pos, "`%s: %s` is no length of time; write one such as 90s, 15m, 24h or 30d", key, clip(v.text))
 	case ms < least || ms > most:
@@ -175,6 +206,11 @@ func (p *parser) duration(n *node, key string, fallback, least, most int64) int6
 		return ms
 	}
 	return fallback
+}
+
+func isNumber(n *node) bool {
+	_, ok := n.value.(int64)
+	return ok
 }
 
 func parseDuration(s string) (int64, error) {

@@ -97,6 +97,10 @@ func codeNames() []string {
 var errorKeys = []string{"status", "headers", "message", "content_type", "body"}
 
 func (p *parser) errorDef(code core.Code, en entry, inputs map[string]*inputDef) *errorDef {
+	if en.val.kind == scalarNode && en.val.value == nil {
+		p.add(en.val.pos, "%s is nothing; write {} for the usual status and the body of `error`", en.key)
+		return nil
+	}
 	n := p.mapping(en.val, en.key)
 	if n == nil {
 		return nil
@@ -140,6 +144,8 @@ func (p *parser) errorStatus(code core.Code, n *node) int {
 	s, ok := v.value.(int64)
 	server := code.Is(core.Unavailable) || code.Is(core.Internal)
 	switch {
+	case v.isString():
+		p.add(v.pos, "`status: %q` is text; write the number without quotes", clip(v.text))
 	case !ok || v.kind != scalarNode || s != 200 && !redirects(int(s)) && (s < 400 || s > 599):
 		p.add(v.pos, "`status: %s` is no error status; want 400 to 599, here %d (or 200, where old clients read the error from the body alone, or 302 or 303 for a form's redirect)", clip(v.text), defaultStatus(code))
 	case server && s < 500:
@@ -213,6 +219,6 @@ func (p *parser) roots(root *node) {
 		}
 	}
 	if len(missing) > 0 {
-		p.add(at, "`errors` has no words for %s; every contract needs them, all other kinds fall back on these", strings.Join(missing, ", "))
+		p.add(at, "`errors` has no words for %s; every contract needs them, all other kinds fall back on these; {} takes the usual status and the body of `error`", strings.Join(missing, ", "))
 	}
 }

@@ -258,7 +258,7 @@ func (p *parser) namedPlaces(kind placeKind, n *node, r *routeDef, own map[strin
 				p.add(en.pos, "%q is no header name; use letters, digits and dashes", clip(name))
 			}
 			if strings.EqualFold(name, "authorization") || strings.EqualFold(name, "cookie") {
-				p.add(en.pos, "%s has a section of its own; use `%s`", name, map[bool]string{true: "cookie", false: "authorization"}[strings.EqualFold(name, "cookie")])
+				p.add(en.pos, "%s has a section of its own; use %s", name, map[bool]string{true: "`cookie: {NAME: $…}`", false: "`bearer: $…`, `basic: {…}` or `authorization: {SCHEME: $…}`"}[strings.EqualFold(name, "cookie")])
 			}
 		case fromPath:
 			if !slices.ContainsFunc(r.segments, func(s segment) bool { return s.param && s.text == name }) {

@@ -125,8 +125,11 @@ func (p *parser) routeLine(n *node, r *routeDef) {
 
 // splitPattern cuts a path into segments and says what is wrong with it.
 func splitPattern(path string) ([]segment, string) {
-	if path[0] != '/' || len(path) > 512 {
-		return nil, "must begin with a slash and be short"
+	if path[0] != '/' {
+		return nil, "must begin with a slash"
+	}
+	if len(path) > 512 {
+		return nil, "is longer than 512 characters"
 	}
 	if strings.Contains(path, "//") {
 		return nil, "has a doubled slash; write one (doubled slashes of clients are understood anyway)"
@@ -146,6 +149,9 @@ func splitPattern(path string) ([]segment, string) {
 			seen[name] = true
 			out = append(out, segment{name, true})
 			continue
+		}
+		if s != "" && strings.IndexByte(":<*", s[0]) >= 0 {
+			return nil, "has " + s + ", which is no parameter here; write it as {name}"
 		}
 		if s == "." || s == ".." || strings.ContainsAny(s, "{}%?#;\\ ") || !isPrintable(s) {
 			return nil, "has characters that no route needs; use letters, digits and -._~!$&'()*+,=:@"
@@ -226,7 +232,7 @@ func (p *parser) checkInputs(r *routeDef) {
 	g := r.grant
 	for _, name := range g.needs {
 		if in := r.byName[name]; in == nil {
-			p.add(r.pos, "`grant: %s` needs $%s, and `accept` does not name it; add it, such as `accept: {json: {%s: $%s}}`", g.name, name, name, name)
+			p.add(r.pos, "`grant: %s` needs $%s, and `accept` does not name it; %s", g.name, name, r.howToRead(name))
 		} else if in.optional {
 			p.add(in.pos, "$%s cannot be optional: `grant: %s` needs it", name, g.name)
 		}
@@ -250,6 +256,17 @@ func (p *parser) checkInputs(r *routeDef) {
 			p.add(in.pos, "`grant: %s` has no use for $%s; leave it out, or read it as an input of your own", g.name, in.name)
 		}
 	}
+}
+
+// howToRead says how an input gets into `accept`, and finds the one whose
+// dollar sign was forgotten.
+func (r *routeDef) howToRead(name string) string {
+	for i := range r.places {
+		if pl := &r.places[i]; pl.in.name == "" && len(pl.in.enum) == 1 && pl.in.enum[0] == name {
+			return "`" + pl.name + ": " + name + "` is a constant; write `" + pl.name + ": $" + name + "`"
+		}
+	}
+	return "add it, such as `accept: {json: {" + name + ": $" + name + "}}`"
 }
 
 // checkPath sees that each parameter of the path is read.

@@ -374,7 +374,14 @@ func (c *templates) unknown(name string, k *known, at pos) {
 			names = append(names, "$"+in)
 		}
 	}
-	c.rep.add(at, "$%s is no value in %s; %s", name, c.where, suggest("$"+name, names))
+	hint := suggest("$"+name, names)
+	switch own, isUser := strings.CutPrefix(name, "user."); {
+	case isUser && otherWords[name] == "" && c.scope&inSubject != 0:
+		hint += " Data of your own are attributes: $user.attributes." + own
+	case c.testing && c.scope == 0:
+		hint += ", or read it in `accept` and declare it under `inputs`"
+	}
+	c.rep.add(at, "$%s is no value in %s; %s", name, c.where, hint)
 }
 
 func (c *templates) instead(name string) string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -93,9 +94,14 @@ func readYAML(data []byte, rep *report) *node {
 		rep.add(pos{1, 1}, "the file nests deeper than %d levels; a contract needs far fewer", maxNesting)
 		return nil
 	}
+	data = bytes.TrimPrefix(data, []byte("\uFEFF")) // some editors write one
 	file, err := parseYAML(data)
 	if err != nil {
 		at, msg := yamlProblem(err)
+		if strings.Contains(msg, "'\t' that cannot start") {
+			rep.add(at, "not YAML: a tab; YAML is indented with spaces alone")
+			return nil
+		}
 		rep.add(at, "not YAML: %s; check indentation, colons and quotes (within [ ] and { }, text with braces, brackets, commas or colons stands in quotes)", msg)
 		return nil
 	}
