@@ -50,6 +50,11 @@ var rules = []rule{
 		why:    "public: programs of others stand on it, so it brings them nothing but the verifier of tokens and the standard library",
 		banned: []string{"github.com/...", "golang.org/...", "modernc.org/...", "go.uber.org/...", "pgregory.net/..."},
 	},
+	{
+		pkg: "client/...", may: []string{"client"},
+		why:    "public: programs of others stand on it, so it brings them the standard library alone",
+		banned: []string{"github.com/...", "golang.org/...", "modernc.org/...", "go.uber.org/...", "pgregory.net/..."},
+	},
 	{pkg: "test/...", may: []string{"internal/...", "verify", "client", "contracts", "test/sut"}, why: "harnesses drive the whole"},
 }
 
