@@ -163,6 +163,39 @@ func TestOAuthExchange(t *testing.T) {
 	s.introspect(c, b.text("access_token")).want(200, inactive)
 }
 
+// TestOAuthResource: the audience narrows by code and refresh, for that access
+// token alone.
+func TestOAuthResource(t *testing.T) {
+	s := serve(t, "")
+	s.user("", "ann", "user")
+	api := "https://api.example"
+	c := s.oauthClient(admin.NewOAuthClient{Audiences: []string{s.url, api}})
+	aud := func(a *answer) any {
+		t.Helper()
+		_, cl := unsigned(t, a.want(200, "").text("access_token"))
+		return cl["aud"]
+	}
+	code := s.code(c, s.login("ann"))
+	redeem := func(more ...string) *answer {
+		return s.token(c, append([]string{"grant_type", "authorization_code", "code", code, "redirect_uri", callback, "code_verifier", verifier}, more...)...)
+	}
+	redeem("resource", "https://other.example").isError(400, "invalid_target")
+	a := redeem("resource", api)
+	if aud(a) != api {
+		t.Errorf("by code: %v", aud(a))
+	}
+	s.do("GET", "/v2/things", a.text("access_token"), nil).want(401, "")
+	s.refreshOAuth(c, a.text("refresh_token"), "resource", "https://other.example").isError(400, "invalid_target")
+	b := s.refreshOAuth(c, a.text("refresh_token"), "resource", s.url)
+	if aud(b) != s.url {
+		t.Errorf("by refresh: %v", aud(b))
+	}
+	both, ok := aud(s.refreshOAuth(c, b.text("refresh_token"))).([]any)
+	if !ok || len(both) != 2 {
+		t.Errorf("without a word: %v", both)
+	}
+}
+
 // TestOAuthOff: a deployment that wants none of it keeps its paths.
 func TestOAuthOff(t *testing.T) {
 	s := serve(t, "oauth:\n  enabled: false\ngateway:\n  rules: [{prefix: /, access: public}]\n")

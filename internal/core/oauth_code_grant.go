@@ -76,6 +76,7 @@ type RedeemRequest struct {
 	Code        string
 	RedirectURI string
 	Verifier    string
+	Audience    []string // narrows the first access token (RFC 8707 section 2.2); nil = all
 	Client      Client
 }
 
@@ -107,6 +108,9 @@ func (s *Service) redeemCode(ctx context.Context, r *RedeemRequest) (*OAuthGrant
 	// anything moves.
 	if code.UsedAt == 0 {
 		if err := checkRedeem(code, r); err != nil {
+			return nil, err
+		}
+		if _, err := narrowAudience(r.Audience, code.Audience); err != nil {
 			return nil, err
 		}
 	}
@@ -194,7 +198,11 @@ func (s *Service) redeemStep(ctx context.Context, r *RedeemRequest, code *AuthCo
 	default:
 		return nil, invalidGrant("code " + string(res.Verdict))
 	}
-	g, err := s.issueOAuth(&r.Auth.OAuthClient, &p.Grant, res.Session, res.Subject, now, true)
+	first := p.Grant
+	if len(r.Audience) > 0 {
+		first.Audience = r.Audience
+	}
+	g, err := s.issueOAuth(&r.Auth.OAuthClient, &first, res.Session, res.Subject, now, true)
 	if err != nil {
 		return nil, err
 	}

@@ -9,10 +9,12 @@ import (
 
 // OAuthRefreshRequest presents a refresh token of a client's session.
 type OAuthRefreshRequest struct {
-	Auth   *ClientRecord
-	Token  string
-	Scope  []string // narrows the access token of this answer; nil = all
-	Client Client
+	Auth  *ClientRecord
+	Token string
+	Scope []string // narrows the access token of this answer; nil = all
+	// Audience narrows it, too (RFC 8707 section 2.2); nil = all.
+	Audience []string
+	Client   Client
 }
 
 // RefreshOAuth moves a session of the client, as Refresh does a contract's:
@@ -50,6 +52,10 @@ func (s *Service) refreshOAuth(ctx context.Context, r *OAuthRefreshRequest) (*OA
 	case !subset(r.Scope, grant.Scope):
 		return nil, oauthError(OAuthInvalidScope, "scope wider than granted", "The scope may not be wider than what was granted")
 	}
+	aud, err := narrowAudience(r.Audience, grant.Audience)
+	if err != nil {
+		return nil, err
+	}
 	signer := s.keys.ActiveKey(KeySet{Mount: m.ID, Kind: token.Refresh})
 	if signer == "" {
 		return nil, &Error{Code: Unavailable, Reason: "no refresh key of " + m.ID, RetryAfter: 1000}
@@ -63,6 +69,7 @@ func (s *Service) refreshOAuth(ctx context.Context, r *OAuthRefreshRequest) (*OA
 		return nil, err
 	}
 	narrowed := *grant
+	narrowed.Audience = aud
 	if len(r.Scope) > 0 {
 		// RFC 6749 section 6: for this access token alone. The refresh token
 		// keeps the scope that the user gave.
