@@ -227,3 +227,42 @@ func (w *world) eachRobot(do func(id string)) {
 		do(u.ID)
 	}
 }
+
+// TestRefreshRace refreshes one rotating token 50 times at once, later again
+// within the grace time, and after it.
+func TestRefreshRace(t *testing.T) {
+	w := newWorld(t)
+	w.arm()
+	var e *endpoint
+	for _, each := range endpoints() {
+		if each.name == "netography refresh" {
+			e = each
+		}
+	}
+	first := ""
+	for _, c := range w.creds {
+		if c.name() == "netography/refresh" {
+			first = c.text
+		}
+	}
+	got := make([]string, 50)
+	var all sync.WaitGroup
+	for i := range got {
+		all.Go(func() { got[i] = text(w.post(e.send(first, "")), "refresh_token") })
+	}
+	all.Wait()
+	for _, tok := range got {
+		if tok != got[0] || tok == first || tok == "" {
+			t.Fatalf("50 refreshes of one token gave several successors: %q", got)
+		}
+	}
+	w.pass(119 * time.Second)
+	if tok := text(w.post(e.send(first, "")), "refresh_token"); tok != got[0] {
+		t.Errorf("a lost answer repeated within the grace time gives %q, want %q", tok, got[0])
+	}
+	c := newWire(w)
+	defer c.close()
+	w.pass(2 * time.Second)
+	w.judge("its parent after the grace time", e, first, c.do(e.send(first, "")))
+	w.judge("the successor, since the family is revoked", e, got[0], c.do(e.send(got[0], "")))
+}
