@@ -9,6 +9,10 @@ import (
 // keyMarginMS is added to what a token may live, for clocks.
 const keyMarginMS = 3600 * 1000
 
+// FactForever is the PurgeAt of a fact that is never forgotten: the end of the
+// year 9999.
+const FactForever int64 = 253_402_300_799_000
+
 // KeepKeyMS says how long after a key's last signature something under it may
 // still be valid. false: the key is never dropped unasked, because what it
 // signed outlives ordinary rotation: refresh tokens are issued again byte for

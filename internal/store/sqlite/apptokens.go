@@ -177,9 +177,11 @@ func (s *Store) ChangeApplicationToken(ctx context.Context, p *core.ChangeApplic
 	return a, nil
 }
 
+// tokenFacts adds facts that are kept for good: an application token has no
+// end, and who verifies offline and starts tomorrow must hear of it.
 func (t *tx) tokenFacts(ids []string, end ending) error {
 	for _, id := range ids {
-		_, err := t.addFact(core.Fact{Kind: core.FactToken, Subject: id, Reason: end.reason, At: end.now, PurgeAt: end.purgeAt})
+		_, err := t.addFact(core.Fact{Kind: core.FactToken, Subject: id, Reason: end.reason, At: end.now, PurgeAt: core.FactForever})
 		if err != nil {
 			return err
 		}

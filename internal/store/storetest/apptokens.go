@@ -37,7 +37,7 @@ func applicationTokens(e *env) {
 		added := e.factsSince(last)
 		equal(e, string(action)+": facts", len(added), facts)
 		if facts > 0 {
-			equal(e, "fact", []any{added[0].Kind, added[0].Subject, added[0].PurgeAt}, []any{core.FactToken, p.Token.ID, now + day})
+			equal(e, "fact", []any{added[0].Kind, added[0].Subject, added[0].PurgeAt}, []any{core.FactToken, p.Token.ID, core.FactForever})
 		}
 		equal(e, "audit", e.audited(seen), []string{"apptoken." + string(action)})
 		return a
