@@ -162,3 +162,60 @@ func TestTokensPerRoute(t *testing.T) {
 	refresh("/refresh", short.text("refresh")).want(401, `{"error":"token_reused"}`)
 	refresh("/refresh", last.text("refresh")).want(401, `{"error":"token_revoked"}`)
 }
+
+// TestSessionPerRoute: without refresh tokens a route says how long renewing
+// goes on.
+func TestSessionPerRoute(t *testing.T) {
+	s := serveContract(t, `
+format: 1
+contract: desk
+tokens: {access: {lifetime: 10m}, session: {idle: 20m}}
+routes:
+  - route: POST /login
+    grant: password
+    accept: {json: {user: $username, pass: $password}}
+    answer: {body: {token: $access_token, expires: $expires_in}}
+  - route: POST /desk/login
+    grant: password
+    tokens: {name: desk, session: {idle: 1d, absolute: 2d}}
+    accept: {json: {user: $username, pass: $password}}
+    answer: {body: {token: $access_token, expires: $expires_in}}
+  - route: POST /renew
+    grant: renew
+    accept: {bearer: $access_token}
+    answer: {body: {token: $access_token, expires: $expires_in}}
+  - route: POST /renew/long
+    grant: renew
+    tokens: {access: {lifetime: 20m}}
+    accept: {bearer: $access_token}
+    answer: {body: {token: $access_token, expires: $expires_in}}
+error: {body: {error: $code}}
+errors: {bad_request: {}, unauthorized: {}, forbidden: {}, not_found: {}, conflict: {}, too_many: {}, unavailable: {}, internal: {}}
+`)
+	s.user("", "ann", "user")
+	in := `{"user":"ann","pass":"` + password + `"}`
+	tok := s.do("POST", "/desk/login", "", in).want(200, "").text("token")
+	for range 50 { // eight hours of renewing
+		s.pass(9*time.Minute + 30*time.Second)
+		tok = s.do("POST", "/renew", tok, nil).want(200, "").text("token")
+	}
+	long := s.do("POST", "/renew/long", tok, nil).want(200, "")
+	if long.number("expires") != 1200 {
+		t.Error(long.raw)
+	}
+	// The absolute end cuts the last token short.
+	tok = long.text("token")
+	for range 400 {
+		s.pass(9*time.Minute + 30*time.Second)
+		a := s.do("POST", "/renew", tok, nil)
+		if a.status != 200 {
+			a.want(401, `{"error":"token_expired"}`)
+			if lived := s.clock.Load() - start; lived < 47*3600_000 || lived > 49*3600_000 {
+				t.Errorf("the session ended after %s", time.Duration(lived)*time.Millisecond)
+			}
+			return
+		}
+		tok = a.text("token")
+	}
+	t.Error("the session never ended")
+}

@@ -175,3 +175,22 @@ func TestByteOrderMark(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestRenewalBeyondItsSession: an access token that outlives the session it
+// renews could not be renewed near its end.
+func TestRenewalBeyondItsSession(t *testing.T) {
+	src := strings.NewReplacer(
+		"  refresh: {lifetime: 30d, rotation: {grace: 2m}}\n", "",
+		", refresh: $refresh_token}", "}",
+		"grant: refresh\n", "grant: renew\n    tokens: {access: {lifetime: 1h}}\n",
+		"{refresh: $refresh_token}", "{token: $access_token}",
+	).Replace(good)
+	want := "acme.yaml:17:13: access tokens of this route live 1h, and sessions end 15m after the last renewal; set `tokens: {session: {idle: 1h}}` of the contract or of the routes that open sessions"
+	if _, err := Parse("acme.yaml", []byte(src)); err == nil || err.Error() != want {
+		t.Errorf("%v\nwant\n%s", err, want)
+	}
+	src = strings.Replace(src, "  kind_claim: type\n", "  kind_claim: type\n  session: {idle: 1h}\n", 1)
+	if _, err := Parse("acme.yaml", []byte(src)); err != nil {
+		t.Error(err)
+	}
+}

@@ -191,6 +191,11 @@ func (p *parser) checkLifetimes() {
 			lives = own.lifetime
 		}
 		switch opens := r.grant.scope == inGranted && r.grant.name != "refresh" && r.grant.name != "renew"; {
+		case !opens && t.specs[token.Refresh] == nil:
+			// Nothing but the access token renews: it must not outlive that.
+			if lives > shortest {
+				p.add(r.variant.node.pos, "access tokens of this route live %s, and sessions end %s after the last renewal; set `tokens: {session: {idle: %s}}` of the contract or of the routes that open sessions", spell(lives), spell(shortest), spell(lives))
+			}
 		case !opens:
 			late(r.variant.node.pos, lives, shortest)
 		case r.variant.rotation != nil:
