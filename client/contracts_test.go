@@ -6,11 +6,16 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"html"
+	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -302,50 +307,121 @@ func sid(t *testing.T, tok *client.Token) string {
 	return c.SID
 }
 
-// TestReuseAfterGrace: the answer came neither at once nor within the grace
-// time. Then the refresh token counts as stolen: who can log in does, who can't
-// says so.
-func TestReuseAfterGrace(t *testing.T) {
+// oauthUser logs ann in through an OAuth client.
+func (w *world) oauthUser(t *testing.T) (client.OAuth, *client.Token) {
+	t.Helper()
+	const verifier, callback = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "https://app.example/callback"
+	made := w.oauthClient(&admin.NewOAuthClient{
+		Name: "app", Auth: "none", Grants: []string{"authorization_code", "refresh_token"},
+		RedirectURIs: []string{callback}, Scopes: []string{"openid", "read", "offline_access"},
+	})
+	sum := sha256.Sum256([]byte(verifier))
+	code := w.signIn(t, url.Values{
+		"response_type": {"code"}, "client_id": {made.ID}, "redirect_uri": {callback}, "nonce": {"n"}, "state": {"s"},
+		"scope": {"openid read offline_access"}, "code_challenge_method": {"S256"},
+		"code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])},
+	}).Get("code")
+	res, err := http.PostForm(w.url+"/oauth2/token", url.Values{
+		"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {callback}, "code_verifier": {verifier}, "client_id": {made.ID},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	var tok struct {
+		Access  string `json:"access_token"`
+		Refresh string `json:"refresh_token"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&tok); err != nil || tok.Refresh == "" {
+		t.Fatal(err, res.Status)
+	}
+	return client.OAuth{Issuer: w.url, ClientID: made.ID}, &client.Token{
+		AccessToken: tok.Access, RefreshToken: tok.Refresh, Expiry: w.now().Add(15 * time.Minute),
+	}
+}
+
+var hidden = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
+
+// signIn is ann's browser on the hosted login page.
+func (w *world) signIn(t *testing.T, q url.Values) url.Values {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+		if r.URL.Host == "app.example" {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}}
+	res, err := browser.Get(w.url + "/oauth2/authorize?" + q.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := url.Values{"username": {"ann"}, "password": {password}}
+	for _, m := range hidden.FindAllStringSubmatch(string(page), -1) {
+		form.Set(m[1], html.UnescapeString(m[2]))
+	}
+	res, err = browser.PostForm(w.url+"/oauth2/login", form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	to, err := res.Location()
+	if err != nil || to.Query().Get("code") == "" {
+		t.Fatal("no code:", res.Status, err)
+	}
+	return to.Query()
+}
+
+// TestGrace: all answers to a refresh are lost. Within the grace time the next
+// call gets the successor; afterwards the refresh token counts as stolen, and
+// who can't log in says so.
+func TestGrace(t *testing.T) {
 	w := build(t)
-	lose := func(src *client.Session) {
-		w.pass(24*time.Hour - time.Second)
+	cfg, initial := w.oauthUser(t)
+	o := w.options()
+	o.Initial = initial
+	src := must(t)(client.NewOAuthUser(cfg, o))
+	if token(t, src).AccessToken != initial.AccessToken {
+		t.Error("the first token was not used")
+	}
+	lose := func() {
+		t.Helper()
+		w.pass(15*time.Minute - time.Second)
 		w.wire.sent()
 		w.wire.set(func(x *wire) { x.lose = 4 })
 		var e *client.Error
-		if _, err := src.Token(t.Context()); !errors.As(err, &e) || !e.Temporary() {
+		if _, err := src.Token(t.Context()); !errors.As(err, &e) || !e.Temporary() || e.Status != 0 {
 			t.Errorf("all answers lost: %v", err)
 		}
-		w.wire.wantSent(t, strings.Fields(strings.Repeat("/api/auth/bearer/refresh ", 4))...)
+		w.wire.wantSent(t, strings.Fields(strings.Repeat("/oauth2/token ", 4))...)
 		if _, err := src.Token(t.Context()); !errors.As(err, &e) {
 			t.Error("no error in the pause")
 		}
 		w.wire.wantSent(t) // a pause, not a storm
 	}
-	src := w.netographyUser(t, w.options())
-	token(t, src)
-	lose(src)
-	w.pass(time.Minute) // within the grace time the next call still gets the successor
-	token(t, src)
-	w.wire.wantSent(t, "/api/auth/bearer/refresh")
-	lose(src)
-	w.pass(3 * time.Minute)
-	if w.call(token(t, src)) != 200 {
-		t.Error("the new login is no good")
+	lose()
+	w.pass(time.Minute)
+	next := token(t, src)
+	w.wire.wantSent(t, "/oauth2/token")
+	if next.RefreshToken == initial.RefreshToken || next.IDToken == "" || w.call(next) != 200 {
+		t.Errorf("after the lost answers: %+v", next)
 	}
-	w.wire.wantSent(t, "/api/auth/bearer/refresh", "/api/auth/bearer/token")
-
-	o := w.options()
-	o.Initial = token(t, src)
-	src = must(t)(client.NewNetography(client.Netography{URL: w.url}, o))
-	token(t, src)
-	lose(src)
+	lose()
 	w.pass(3 * time.Minute)
 	_, err := src.Token(t.Context())
 	var e *client.Error
-	if !errors.Is(err, client.ErrLoginRequired) || !errors.As(err, &e) || e.Status != 400 || e.Op != "refresh" {
+	if !errors.Is(err, client.ErrLoginRequired) || !errors.As(err, &e) || e.Code != "invalid_grant" || e.Op != "refresh" {
 		t.Errorf("without credentials: %v", err)
 	}
-	w.wire.wantSent(t, "/api/auth/bearer/refresh")
+	w.wire.wantSent(t, "/oauth2/token")
 	w.pass(time.Hour) // and a dead token is not presented again
 	if _, err := src.Token(t.Context()); !errors.Is(err, client.ErrLoginRequired) {
 		t.Error(err)
