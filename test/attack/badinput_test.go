@@ -94,7 +94,7 @@ func TestBadInput(t *testing.T) {
 	defer c.close()
 	before := w.rows()
 	ds := doors()
-	for range max(1200, *inputs/4) {
+	for range max(600, *inputs/8) {
 		d := &ds[r.IntN(len(ds))]
 		text, ctype := mangle(r, d)
 		if ctype != "" {

@@ -3,7 +3,7 @@
 //
 // The pieces move like this. A world is a running server with its contracts
 // mounted, one user of each kind and an upstream that counts what reaches it.
-// A row is a kind of attack (see docs/security.md); it makes variants of a good
+// A row is a kind of attack; it makes variants of a good
 // token, from a seeded source. The runner sends variants to the endpoints that
 // read tokens and holds every answer to the same demands: refused, in the
 // contract's own shape, never a 5xx, nothing forwarded, nothing dialled, no row

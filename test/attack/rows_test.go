@@ -36,8 +36,15 @@ type row struct {
 }
 
 var rows = []row{
-	{"alg", algRow}, {"confusion", confusionRow}, {"header", headerRow}, {"signatures", signatureRow},
-	{"shapes", shapeRow}, {"encoding", encodingRow}, {"claims", claimRow}, {"shared", sharedRow}, {"cuts", cutRow},
+	{"alg", algRow},
+	{"confusion", confusionRow},
+	{"header", headerRow},
+	{"signatures", signatureRow},
+	{"shapes", shapeRow},
+	{"encoding", encodingRow},
+	{"claims", claimRow},
+	{"shared", sharedRow},
+	{"cuts", cutRow},
 }
 
 var b64 = base64.RawURLEncoding
@@ -457,8 +464,16 @@ func sharedRow(w *world, _ *mrand.Rand, c *credential) []variant {
 		mac = strings.TrimSuffix(m, `"}`)
 	}
 	for _, claim := range []struct{ name, value string }{
-		{"iat", fmt.Sprint(now - 1)}, {"exp", ""}, {"exp", fmt.Sprint(now + 60)}, {"type", `"refresh"`}, {"type", `"access"`}, {"token_use", `"access"`},
-		{"identity", `"root"`}, {"jti", `"6f9619ff-8b86-d011-b42d-00cf4fc964ff"`}, {"sub", `"a6caf0bd-dbdf-4dfb-bcab-34f73e4c5b64"`}, {"gen", "9"},
+		{"iat", fmt.Sprint(now - 1)},
+		{"exp", ""},
+		{"exp", fmt.Sprint(now + 60)},
+		{"type", `"refresh"`},
+		{"type", `"access"`},
+		{"token_use", `"access"`},
+		{"identity", `"root"`},
+		{"jti", `"6f9619ff-8b86-d011-b42d-00cf4fc964ff"`},
+		{"sub", `"a6caf0bd-dbdf-4dfb-bcab-34f73e4c5b64"`},
+		{"gen", "9"},
 	} {
 		if claim.name == "type" && strings.Contains(p.payload, `"type":`+claim.value) {
 			claim.name, claim.value = "nbf", fmt.Sprint(now-1)

@@ -197,6 +197,7 @@ func TestLate(t *testing.T) {
 	}
 	for _, end := range ends {
 		t.Run(end.name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.arm()
 			end.do(w)

@@ -86,7 +86,6 @@ func (c *wire) once(raw []byte) (response, error) {
 		// What net/http refuses itself: it keeps the connection for a while
 		// before it closes, and there is no body to judge.
 		c.close()
-		<-wrote
 		return response{res.StatusCode, res.Header, nil}, nil
 	}
 	body, err := io.ReadAll(res.Body)
