@@ -118,7 +118,7 @@ var sample = map[string]string{
 	"data": "/srv/data", "listen": "0.0.0.0:9000,unix:/run/s.sock", "private_listen": "127.0.0.1:9001",
 	"private_off_loopback": "true", "private_hosts": "probe.internal", "issuer": "https://a.example",
 	"tls.cert": "/c.pem", "tls.key": "/k.pem", "h2c": "true", "trusted_proxies": "10.0.0.0/8,unix",
-	"trusted_header": "forwarded", "upstream": "http://127.0.0.1:3000/base", "upstream_timeout.connect": "1s",
+	"trusted_header": "forwarded", "upstream": "http://127.0.0.1:3000", "upstream_timeout.connect": "1s",
 	"upstream_timeout.response_header": "2m", "upstream_timeout.idle": "10s",
 	"gateway.rules": "[{prefix: /a, access: public}]", "gateway.words": "itempath", "gateway.cors": "own",
 	"gateway.identity_headers.user": "X-U", "gateway.identity_headers.user_id": "X-I", "gateway.identity_headers.account": "X-A",
