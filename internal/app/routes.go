@@ -154,16 +154,6 @@ func allowGet(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// notFound answers a path that nobody owns, where there is no upstream: in the
-// words of the one contract that covers it, else in plain ones.
-func (f *front) notFound(w http.ResponseWriter, r *http.Request) {
-	if m, ok := f.router.Covering(r.Host, r.URL.Path); ok {
-		m.Contract().WriteRefusal(w, r, core.Errorf(core.NotFound, "There is nothing here"), f.app.engine.now())
-		return
-	}
-	httpd.WriteProblem(w, http.StatusNotFound, "", "", "no contract has this path, and there is no upstream behind this server; /openapi.json lists what is served", nil)
-}
-
 // words lets the gateway speak a contract.
 type words struct {
 	c   *contract.Contract
