@@ -7,19 +7,18 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/core"
-	"github.com/sallyport/sallyport/internal/keyring"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
 // Keys is what the API needs of the signing keys; app knows the answers.
 type Keys interface {
 	// ListKeys lists keys that are not dropped, oldest first.
-	ListKeys(ctx context.Context) []keyring.KeyInfo
+	ListKeys(ctx context.Context) []core.KeyInfo
 	// PublicKey is a key's public JWK, nil for one without; JWKS all of them.
 	PublicKey(ctx context.Context, id string) []byte
 	JWKS(ctx context.Context) []byte
 	// RotateKey publishes the next key of a set, or with now makes it sign.
-	RotateKey(ctx context.Context, actor core.Actor, set core.KeySet, now bool) (*keyring.Rotation, error)
+	RotateKey(ctx context.Context, actor core.Actor, set core.KeySet, now bool) (*core.KeyRotation, error)
 	// KeyEnds says what ends with a key.
 	KeyEnds(ctx context.Context, id string) (*core.KeyEnds, error)
 	// DropKey ends a key, and says which took the place of one that signed.
@@ -101,7 +100,7 @@ type Rewrapped struct {
 	To   string `json:"to"`
 }
 
-func signingKeyOf(k *keyring.KeyInfo) SigningKey {
+func signingKeyOf(k *core.KeyInfo) SigningKey {
 	return SigningKey{
 		ID: k.ID, Mount: k.Set.Mount, Kind: string(k.Set.Kind), Algorithm: string(k.Algorithm), Class: string(k.Class), State: string(k.State),
 		Thumbprint: k.Thumbprint, CreatedAt: Time(k.CreatedAt), SignsFrom: Time(k.SignsFrom), ActivatedAt: Time(k.ActivatedAt),

@@ -109,3 +109,30 @@ const SealMasterKey SealPurpose = "master-key"
 func APISecretBinding(key, account string, number int64) string {
 	return sealBinding(&APIKey{ID: key, Account: account}, number)
 }
+
+// KeyInfo is what may be told about a key.
+type KeyInfo struct {
+	ID          string
+	Set         KeySet
+	Class       KeyClass
+	Algorithm   token.Algorithm
+	State       KeyState
+	Thumbprint  string // RFC 7638; "" for HMAC
+	WeakUntil   int64  // Unix milliseconds; 0 unless the secret is shorter than 32 bytes
+	CreatedAt   int64
+	ActivatedAt int64
+	RetiredAt   int64
+	SignsFrom   int64 // of a next key: when it may sign
+	FetchedAt   int64 // when the key was first fetched from the JWK Set; 0 for never
+}
+
+// KeyRotation says what a rotation did; each member is a key id or "".
+type KeyRotation struct {
+	Published string // waits to sign, until SignsFrom
+	SignsFrom int64  // Unix milliseconds; 0 unless Published is set
+	Activated string // signs from now on
+	Retired   string // verifies what it signed, until it is dropped
+	// Warning says what goes wrong when the new key signs at once; "" for
+	// nothing.
+	Warning string
+}

@@ -93,16 +93,8 @@ func (s *keySet) has(state core.KeyState) bool {
 	return false
 }
 
-// Rotation says what Rotate did; each member is a key id or "".
-type Rotation struct {
-	Published string // waits to sign, until SignsFrom
-	SignsFrom int64  // Unix milliseconds; 0 unless Published is set
-	Activated string // signs from now on
-	Retired   string // verifies what it signed, until it is dropped
-	// Warning says what goes wrong when the new key signs at once; "" for
-	// nothing.
-	Warning string
-}
+// Rotation says what Rotate did.
+type Rotation = core.KeyRotation
 
 // Rotate begins a rotation. A public-key set gets a next key, which is
 // published and signs nothing before every verifier that honours max-age has

@@ -85,20 +85,7 @@ func (k *Keyring) JWKS() []byte { return k.snap.Load().jwks }
 func (k *Keyring) JWKSETag() string { return k.snap.Load().etag }
 
 // KeyInfo is what may be told about a key.
-type KeyInfo struct {
-	ID          string
-	Set         core.KeySet
-	Class       core.KeyClass
-	Algorithm   token.Algorithm
-	State       core.KeyState
-	Thumbprint  string // RFC 7638; "" for HMAC
-	WeakUntil   int64  // Unix milliseconds; 0 unless the secret is shorter than 32 bytes
-	CreatedAt   int64
-	ActivatedAt int64
-	RetiredAt   int64
-	SignsFrom   int64 // of a next key: when it may sign
-	FetchedAt   int64 // when the key was first fetched from the JWK Set; 0 for never
-}
+type KeyInfo = core.KeyInfo
 
 // Inspect tells which key a kid names. false: none that is not dropped.
 func (k *Keyring) Inspect(kid string) (KeyInfo, bool) {
