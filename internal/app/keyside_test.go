@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -157,10 +158,10 @@ func TestEmergencyDrop(t *testing.T) {
 		t.Error(k)
 	}
 	becomes(t, v, "after", tok, verify.ErrRevoked)
-	if a := s.do("GET", "/x", tok, nil); a.status != 401 {
+	if a := s.do("GET", "/x", tok, nil); a.status == 200 || a.status >= 500 {
 		t.Error(a.status, a.raw)
 	}
-	if a := s.do("POST", "/api/auth/bearer/refresh", refresh, nil); a.status == 200 {
+	if a := s.do("POST", "/api/auth/bearer/refresh", "", url.Values{"refresh_token": {refresh}}); a.status == 200 || a.status >= 500 {
 		t.Error("a session from before can be refreshed")
 	}
 	fresh, _ := s.bearerLogin("ann")
