@@ -63,31 +63,34 @@ func (e *engine) loadMounts(ctx context.Context, cfg *config.Config, serving boo
 			return err
 		}
 	}
+	if err := e.enableOAuth(ctx, cfg, serving); err != nil {
+		return err
+	}
 	if !serving {
 		return nil
 	}
 	if err := e.service.RememberLifetimes(ctx); err != nil {
 		return err
 	}
-	if err := e.enableOAuth(ctx, cfg); err != nil {
-		return err
-	}
 	_, err = e.store.SyncMounts(ctx, e.now(), rows)
 	return err
 }
 
-// enableOAuth puts OAuth beside the contracts, unless it is switched off.
-func (e *engine) enableOAuth(ctx context.Context, cfg *config.Config) error {
+// enableOAuth puts OAuth beside the contracts, unless it is switched off. Only
+// a server makes keys.
+func (e *engine) enableOAuth(ctx context.Context, cfg *config.Config, serving bool) error {
 	if !cfg.OAuth.Enabled {
 		return nil
 	}
-	err := e.service.EnableOAuth(ctx, core.OAuthConfig{
+	oc := core.OAuthConfig{
 		GraceMS: cfg.Sessions.Grace.Milliseconds(), BrowserMS: cfg.OAuth.LoginLifetime.Milliseconds(), BrowserIdleMS: cfg.OAuth.LoginIdle.Milliseconds(),
-		MakeKey: func(ctx context.Context, set core.KeySet, alg token.Algorithm) error {
+	}
+	if serving {
+		oc.MakeKey = func(ctx context.Context, set core.KeySet, alg token.Algorithm) error {
 			return e.keys.Ensure(ctx, []keyring.Need{{Set: set, Algorithm: alg}})
-		},
-	})
-	if err != nil {
+		}
+	}
+	if err := e.service.EnableOAuth(ctx, oc); err != nil {
 		return fmt.Errorf("preparing OAuth: %w", err)
 	}
 	return nil

@@ -51,7 +51,9 @@ type OAuthConfig struct {
 	BrowserMS int64
 	// BrowserIdleMS ends a login unused this long; 0 = 2 hours.
 	BrowserIdleMS int64
-	// MakeKey sees to it that a set can sign with an algorithm.
+	// MakeKey sees to it that a set can sign with an algorithm. nil: no server
+	// runs, tokens are only looked at, and a key that a new client needs is made
+	// when the server starts.
 	MakeKey func(ctx context.Context, set KeySet, alg token.Algorithm) error
 }
 
@@ -75,7 +77,7 @@ func (s *Service) EnableOAuth(ctx context.Context, cfg OAuthConfig) error {
 	for _, m := range []*Mount{o.mount, o.browser} {
 		for _, kind := range []token.Kind{token.Access, token.Refresh} {
 			spec := m.Policy.Spec(kind)
-			if spec == nil {
+			if spec == nil || cfg.MakeKey == nil {
 				continue
 			}
 			if err := cfg.MakeKey(ctx, KeySet{Mount: m.ID, Kind: kind}, spec.Algorithm); err != nil {
@@ -87,7 +89,7 @@ func (s *Service) EnableOAuth(ctx context.Context, cfg OAuthConfig) error {
 		}
 	}
 	s.oauth = o
-	if err := s.noteClients(ctx); err != nil {
+	if err := s.noteClients(ctx); err != nil || cfg.MakeKey == nil {
 		return err
 	}
 	return s.RememberLifetimes(ctx)
@@ -184,7 +186,7 @@ func idSets() []KeySet {
 
 // ensureIDKey makes the key of a client's id tokens when it is first needed.
 func (s *Service) ensureIDKey(ctx context.Context, c *OAuthClient) error {
-	if !c.MayUse(GrantCode) || s.oauth == nil || s.keys.ActiveKey(idSet(c.IDTokenAlg)) != "" {
+	if !c.MayUse(GrantCode) || s.oauth == nil || s.oauth.cfg.MakeKey == nil || s.keys.ActiveKey(idSet(c.IDTokenAlg)) != "" {
 		return nil
 	}
 	return s.oauth.cfg.MakeKey(ctx, idSet(c.IDTokenAlg), c.IDTokenAlg)
