@@ -29,7 +29,6 @@ type world struct {
 	*server
 	wire   *wire
 	secret string // NETOSECRET
-	key    admin.NewAPIKey
 }
 
 func build(t *testing.T) *world {

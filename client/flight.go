@@ -69,6 +69,7 @@ func (s *Session) obtain(cur *Token, refused string) (*Token, error) {
 	}
 	t, err := s.renew(known)
 	if err == nil {
+		clear(s.dead)
 		return s.kept(t), nil
 	}
 	if storeErr != nil && errors.Is(err, ErrLoginRequired) {

@@ -198,6 +198,59 @@ func TestFileStore(t *testing.T) {
 	}
 }
 
+// broken is a Store that fails.
+type broken struct{}
+
+func (broken) Load(context.Context) (*client.Token, error) {
+	return nil, errors.New("the disk is gone")
+}
+func (broken) Save(context.Context, *client.Token) error { return errors.New("the disk is full") }
+
+// TestStoreFails: a Store that fails is told of and costs nobody a token; who
+// has nothing but the Store is told why there is none.
+func TestStoreFails(t *testing.T) {
+	w := build(t)
+	var heard []string
+	o := w.options()
+	o.Store, o.OnError = broken{}, func(err error) { heard = append(heard, err.Error()) }
+	if got := w.call(token(t, w.pathStack(t, o))); got != 200 {
+		t.Error(got)
+	}
+	if want := []string{"client: loading the stored token: the disk is gone", "client: saving the token: the disk is full"}; !slices.Equal(heard, want) {
+		t.Errorf("told of %q", heard)
+	}
+	_, err := must(t)(client.NewOAuthUser(client.OAuth{Issuer: w.url, ClientID: "c"}, o)).Token(t.Context())
+	if !errors.Is(err, client.ErrLoginRequired) || !strings.Contains(err.Error(), "the disk is gone") {
+		t.Error(err)
+	}
+}
+
+// TestCloseEndsWaiting: with the real clock, Close ends the pause between two
+// attempts.
+func TestCloseEndsWaiting(t *testing.T) {
+	asked := make(chan struct{}, 10)
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		asked <- struct{}{}
+	}))
+	defer up.Close()
+	src := must(t)(client.NewPathStack(client.PathStack{URL: up.URL, Username: "ann", Password: password}, client.Options{}))
+	got := make(chan error, 1)
+	go func() {
+		_, err := src.Token(t.Context())
+		got <- err
+	}()
+	<-asked
+	if err := src.Close(); err != nil {
+		t.Error(err)
+	}
+	var e *client.Error
+	if err := <-got; !errors.As(err, &e) || len(asked) != 0 {
+		t.Errorf("%v, asked %d times more", err, len(asked))
+	}
+}
+
 // scripted is a PathStack server that answers as told.
 func scripted(t *testing.T, answer http.HandlerFunc) (*client.Session, *atomic.Int64, *[]time.Duration, *[]string) {
 	t.Helper()
