@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/config"
@@ -111,6 +112,7 @@ func (a *App) demoCredentials(ctx context.Context) (*devCredentials, error) {
 	if err := a.makeDemo(ctx, &c); err != nil {
 		return nil, err
 	}
+	debug.FreeOSMemory() // hashing took 19 MiB a password, and nothing comes soon that needs it
 	if data, err = json.Marshal(&c); err != nil {
 		return nil, err
 	}
