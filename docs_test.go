@@ -180,7 +180,9 @@ func (s *docShell) serve(cmd string) {
 	go func() { ended <- c.Wait() }()
 	s.stop = sync.OnceFunc(func() {
 		_ = c.Process.Signal(syscall.SIGTERM) // it may have ended
-		_ = <-ended // how it ends after a signal is another test's matter
+		if err := <-ended; err != nil {
+			s.t.Log(cmd, "ended:", err)
+		}
 	})
 	s.t.Cleanup(s.stop)
 	for range 600 {

@@ -64,5 +64,7 @@ func TestSocketClient(t *testing.T) {
 	if err := srv.Close(); err != nil {
 		t.Error(err)
 	}
-	_ = <-done // Serve ends with the listener
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
 }
