@@ -1,10 +1,6 @@
 // openid-client sends a browser to log in and out; the browser is a cookie jar.
 import assert from 'node:assert/strict'
-import { webcrypto } from 'node:crypto'
 import * as oidc from 'openid-client'
-
-// Debian 12's Node 18 has Web Crypto as a module only; the libraries want it global.
-globalThis.crypto ??= webcrypto
 
 const { issuer, callback, bye, id, secret, user, name, password } = JSON.parse(process.env.SETUP)
 const jar = new Map()

@@ -1,12 +1,8 @@
 // Two client libraries against a running server. What to use comes as JSON in
 // the variable SETUP; each step that works prints its name.
 import assert from 'node:assert/strict'
-import { webcrypto } from 'node:crypto'
 import * as oauth from 'oauth4webapi'
 import * as openid from 'openid-client'
-
-// Debian 12's Node 18 has Web Crypto as a module only; the libraries want it global.
-globalThis.crypto ??= webcrypto
 
 const setup = JSON.parse(process.env.SETUP)
 const issuer = new URL(setup.issuer)
