@@ -25,6 +25,9 @@ func nodeDir(t *testing.T) string {
 			t.Skipf("%s is not here: the npm client libraries cannot run", tool)
 		}
 	}
+	if out, err := exec.CommandContext(t.Context(), "node", "-e", "process.exit(globalThis.CryptoKey ? 0 : 1)").CombinedOutput(); err != nil {
+		t.Skipf("this Node has no Web Crypto, which the npm client libraries need; it is there from Node 20 on: %v %s", err, out)
+	}
 	dir := t.TempDir()
 	for _, name := range []string{"package.json", "clients.mjs"} {
 		data, err := os.ReadFile(filepath.Join("testdata", "oauth-node", name))
