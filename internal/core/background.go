@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -240,19 +241,9 @@ func (r *refusals) take() []Event {
 		events = append(events, Event{Kind: "refusals", Mount: k.mount, Detail: detail})
 	}
 	slices.SortFunc(events, func(a, b Event) int {
-		return compareStrings(a.Mount+a.Detail["grant"]+a.Detail["reason"], b.Mount+b.Detail["grant"]+b.Detail["reason"])
+		return strings.Compare(a.Mount+a.Detail["grant"]+a.Detail["reason"], b.Mount+b.Detail["grant"]+b.Detail["reason"])
 	})
 	return events
-}
-
-func compareStrings(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // outcome counts what became of a request, and remembers refusals for the

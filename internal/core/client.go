@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"slices"
 
 	"github.com/sallyport/sallyport/internal/token"
 )
@@ -85,7 +86,7 @@ type ClientSecret struct {
 }
 
 // MayUse reports whether the client was given the grant.
-func (c *OAuthClient) MayUse(grant string) bool { return contains(c.Grants, grant) }
+func (c *OAuthClient) MayUse(grant string) bool { return slices.Contains(c.Grants, grant) }
 
 // ClientRecord is a client and what must be known of its account.
 type ClientRecord struct {

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/sallyport/sallyport/internal/token"
 )
@@ -288,14 +289,14 @@ func (s *Service) Consent(ctx context.Context, b *BrowserLogin, client *ClientRe
 	if err == nil {
 		c.CreatedAt = before.CreatedAt
 		for _, w := range before.Scope {
-			if !contains(c.Scope, w) {
+			if !slices.Contains(c.Scope, w) {
 				c.Scope = append(c.Scope, w)
 			}
 		}
 	}
 	ev := from.event("consent.give")
 	ev.Actor, ev.Account, ev.Subject = "user:"+c.User, b.Subject.Account, c.User
-	ev.Detail = map[string]string{"client": c.Client, "scope": joinScope(scope)}
+	ev.Detail = map[string]string{"client": c.Client, "scope": strings.Join(scope, " ")}
 	return storeErr(s.store.PutConsent(ctx, &PutConsentParams{Consent: c, Now: now, Event: ev}))
 }
 

@@ -77,7 +77,7 @@ func checkGrants(c *OAuthClient) error {
 		return invalidField("grants", "a client needs a grant: %s", strings.Join(allGrants, ", "))
 	}
 	for _, g := range c.Grants {
-		if !contains(allGrants, g) {
+		if !slices.Contains(allGrants, g) {
 			return invalidField("grants", "there is no grant %q; there are %s", clip(g), strings.Join(allGrants, ", "))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/netip"
+	"slices"
 
 	"github.com/sallyport/sallyport/internal/token"
 )
@@ -132,18 +133,9 @@ func checkMint(r *MintRequest, subj *Subject) error {
 		}
 	}
 	for _, want := range r.Scopes {
-		if !contains(subj.Roles, want) {
+		if !slices.Contains(subj.Roles, want) {
 			return invalidField("scopes", "the user does not have the role %q; a token can only be narrowed", clip(want))
 		}
 	}
 	return nil
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }

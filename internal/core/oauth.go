@@ -267,7 +267,7 @@ func ParseScope(text string) ([]string, error) {
 				return bad()
 			}
 		}
-		if !contains(scope, word) {
+		if !slices.Contains(scope, word) {
 			scope = append(scope, word)
 		}
 	}
@@ -282,7 +282,7 @@ func ParseScope(text string) ([]string, error) {
 func AllowedScope(c *OAuthClient, asked, roles []string, strict bool) ([]string, error) {
 	if len(asked) == 0 {
 		for _, w := range c.Scopes {
-			if !contains(OIDCScopes(), w) {
+			if !slices.Contains(OIDCScopes(), w) {
 				asked = append(asked, w)
 			}
 		}
@@ -290,11 +290,11 @@ func AllowedScope(c *OAuthClient, asked, roles []string, strict bool) ([]string,
 	var out []string
 	for _, w := range asked {
 		switch {
-		case !contains(c.Scopes, w):
+		case !slices.Contains(c.Scopes, w):
 			if strict {
 				return nil, oauthError(OAuthInvalidScope, "scope not allowed", "This client may not ask for the scope %q", clip(w))
 			}
-		case contains(OIDCScopes(), w) || contains(roles, w):
+		case slices.Contains(OIDCScopes(), w) || slices.Contains(roles, w):
 			out = append(out, w)
 		}
 	}
@@ -305,7 +305,7 @@ func AllowedScope(c *OAuthClient, asked, roles []string, strict bool) ([]string,
 func liveScope(granted, roles []string) []string {
 	var out []string
 	for _, w := range granted {
-		if contains(OIDCScopes(), w) || contains(roles, w) {
+		if slices.Contains(OIDCScopes(), w) || slices.Contains(roles, w) {
 			out = append(out, w)
 		}
 	}
@@ -314,7 +314,7 @@ func liveScope(granted, roles []string) []string {
 
 func subset(part, whole []string) bool {
 	for _, p := range part {
-		if !contains(whole, p) {
+		if !slices.Contains(whole, p) {
 			return false
 		}
 	}

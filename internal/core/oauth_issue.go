@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/sallyport/sallyport/internal/token"
 )
@@ -25,7 +27,7 @@ func (a *accessClaims) AppendMembers(dst []byte, v *TokenValues) ([]byte, error)
 	dst = append(dst, `,"client_id":`...)
 	dst = appendString(dst, a.client)
 	dst = append(dst, `,"scope":`...)
-	dst = appendString(dst, joinScope(a.scope))
+	dst = appendString(dst, strings.Join(a.scope, " "))
 	if a.authTime != 0 {
 		dst = append(dst, `,"auth_time":`...)
 		dst = strconv.AppendInt(dst, a.authTime/1000, 10)
@@ -97,7 +99,7 @@ func (s *Service) issueOAuth(c *OAuthClient, grant *SessionGrant, sess *Session,
 	m := s.oauth.mount
 	g := &OAuthGranted{Granted: Granted{Now: now - now%1000, Session: sess, Subject: subj}}
 	for _, w := range liveScope(grant.Scope, subj.Roles) {
-		if contains(c.Scopes, w) { // a scope taken from the client is gone, too
+		if slices.Contains(c.Scopes, w) { // a scope taken from the client is gone, too
 			g.Scope = append(g.Scope, w)
 		}
 	}
@@ -108,7 +110,7 @@ func (s *Service) issueOAuth(c *OAuthClient, grant *SessionGrant, sess *Session,
 	if g.AccessToken, g.AccessExpires, err = s.sign(m, &access, sess, subj, now); err != nil {
 		return nil, err
 	}
-	if contains(g.Scope, ScopeOpenID) {
+	if slices.Contains(g.Scope, ScopeOpenID) {
 		nonce := ""
 		if first {
 			nonce = grant.Nonce

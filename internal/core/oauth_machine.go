@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/token"
@@ -54,7 +55,7 @@ func (s *Service) machineScope(c *OAuthClient, asked []string) ([]string, error)
 	}
 	var out []string
 	for _, w := range scope {
-		if !contains(OIDCScopes(), w) {
+		if !slices.Contains(OIDCScopes(), w) {
 			out = append(out, w)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/token"
@@ -58,7 +59,7 @@ func (s *Service) accessFits(id *identified, p *Principal, client string, audien
 	p.ClientID, p.Audience = c.ClientID, c.Audience
 	var scope []string
 	for _, w := range strings.Fields(c.Scope) {
-		if contains(p.Scopes, w) {
+		if slices.Contains(p.Scopes, w) {
 			scope = append(scope, w)
 		}
 	}
@@ -107,7 +108,7 @@ func (s *Service) forThisIssuer(p *Principal) error {
 		return nil
 	}
 	for _, a := range p.Audience {
-		if contains(s.issuers, a) {
+		if slices.Contains(s.issuers, a) {
 			return nil
 		}
 	}

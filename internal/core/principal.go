@@ -1,6 +1,11 @@
 package core
 
-import "github.com/sallyport/sallyport/internal/token"
+import (
+	"slices"
+	"strings"
+
+	"github.com/sallyport/sallyport/internal/token"
+)
 
 // Principal is who a verified token speaks for, as of now.
 type Principal struct {
@@ -24,10 +29,10 @@ type Principal struct {
 }
 
 // Scope is the roles joined by spaces, as the scope claim has them.
-func (p *Principal) Scope() string { return joinScope(p.Scopes) }
+func (p *Principal) Scope() string { return strings.Join(p.Scopes, " ") }
 
 // HasRole reports whether role is among the principal's roles.
-func (p *Principal) HasRole(role string) bool { return contains(p.Roles(), role) }
+func (p *Principal) HasRole(role string) bool { return slices.Contains(p.Roles(), role) }
 
 // Roles are the scopes that are roles of the subject. The scopes of OpenID
 // Connect are none: any client may be given "profile", and a rule that asks for
@@ -38,24 +43,9 @@ func (p *Principal) Roles() []string {
 	}
 	var out []string
 	for _, s := range p.Scopes {
-		if contains(p.Subject.Roles, s) && (p.Subject.Kind != SubjectClient || !contains(OIDCScopes(), s)) {
+		if slices.Contains(p.Subject.Roles, s) && (p.Subject.Kind != SubjectClient || !slices.Contains(OIDCScopes(), s)) {
 			out = append(out, s)
 		}
 	}
 	return out
-}
-
-func joinScope(roles []string) string {
-	n := 0
-	for _, r := range roles {
-		n += len(r) + 1
-	}
-	b := make([]byte, 0, n)
-	for i, r := range roles {
-		if i > 0 {
-			b = append(b, ' ')
-		}
-		b = append(b, r...)
-	}
-	return string(b)
 }

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/sallyport/sallyport/internal/token"
 )
@@ -119,7 +120,7 @@ func (s *Service) wanted(m *Mount, raw string, now int64, kinds ...token.Kind) (
 // refused for that, whatever its kind: nobody learns from an expired token of
 // the wrong kind more than that it is expired.
 func demandKind(id *identified, err error, kinds ...token.Kind) (*identified, error) {
-	if id != nil && !kindIn(id.kind, kinds) && CodeOf(err) != TokenExpired {
+	if id != nil && !slices.Contains(kinds, id.kind) && CodeOf(err) != TokenExpired {
 		return nil, &Error{
 			Code: TokenWrongKind, Reason: string(id.kind) + " token",
 			Message: "This is the wrong kind of token", Principal: &Principal{Mount: id.mount.ID, Kind: id.kind},
@@ -129,15 +130,6 @@ func demandKind(id *identified, err error, kinds ...token.Kind) (*identified, er
 		return nil, err
 	}
 	return id, nil
-}
-
-func kindIn(k token.Kind, kinds []token.Kind) bool {
-	for _, want := range kinds {
-		if k == want {
-			return true
-		}
-	}
-	return false
 }
 
 // Renew answers a live access token with a new one in the same session, for

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sallyport/sallyport/internal/token"
 )
@@ -103,15 +104,7 @@ func (s *Service) Mounts() []*Mount {
 		all = append(all, v.(*mountRules).mount)
 		return true
 	})
-	slices.SortFunc(all, func(a, b *Mount) int {
-		switch {
-		case a.ID < b.ID:
-			return -1
-		case a.ID > b.ID:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(all, func(a, b *Mount) int { return strings.Compare(a.ID, b.ID) })
 	return all
 }
 

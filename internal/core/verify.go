@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/netip"
+	"slices"
 
 	"github.com/sallyport/sallyport/internal/token"
 )
@@ -134,7 +135,7 @@ func (s *Service) applicationPrincipal(ctx context.Context, id *identified, raw 
 		// Narrowed to what the user still has: a role taken away is gone here too.
 		p.Scopes = nil
 		for _, sc := range t.Scopes {
-			if contains(subj.Roles, sc) {
+			if slices.Contains(subj.Roles, sc) {
 				p.Scopes = append(p.Scopes, sc)
 			}
 		}
@@ -239,7 +240,7 @@ func (s *Service) permitted(r *AuthenticateRequest, p *Principal) error {
 	}
 	e := &Error{Principal: p}
 	kinds := r.Kinds
-	if len(kinds) > 0 && !kindIn(p.Kind, kinds) {
+	if len(kinds) > 0 && !slices.Contains(kinds, p.Kind) {
 		e.Code, e.Reason = TokenWrongKind, string(p.Kind)+" token"
 		return e
 	}
