@@ -23,27 +23,11 @@ type Rotation struct {
 }
 
 func (a *api) listAPIKeys(c *call) error {
-	q, err := c.query("account", "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	limit, err := pageLimit(q)
-	if err != nil {
-		return err
-	}
-	page := Page[APIKey]{Items: []APIKey{}}
-	page.Next, err = a.walkAccounts(c.ctx, q, limit, func(acc *core.Account, after string, n int) (int, string, error) {
-		list, err := a.svc.ListAPIKeys(c.ctx, core.APIKeyQuery{Account: acc.ID, After: after, Limit: n})
-		for _, k := range list {
-			page.Items = append(page.Items, apiKeyOf(&k.APIKey, acc.Shortname))
-			after = k.AppName
-		}
-		return len(list), after, err
+	return listInAccounts(a, c, func(account, after string, n int) ([]*core.APIKeyRecord, error) {
+		return a.svc.ListAPIKeys(c.ctx, core.APIKeyQuery{Account: account, After: after, Limit: n})
+	}, func(k *core.APIKeyRecord, shortname string) (APIKey, string) {
+		return apiKeyOf(&k.APIKey, shortname), k.AppName
 	})
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, page)
 }
 
 func (a *api) createAPIKey(c *call) error {

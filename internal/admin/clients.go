@@ -165,27 +165,11 @@ func (in *OAuthClientChange) core() (core.ClientPatch, error) {
 }
 
 func (a *api) listClients(c *call) error {
-	q, err := c.query("account", "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	limit, err := pageLimit(q)
-	if err != nil {
-		return err
-	}
-	page := Page[OAuthClient]{Items: []OAuthClient{}}
-	page.Next, err = a.walkAccounts(c.ctx, q, limit, func(acc *core.Account, after string, n int) (int, string, error) {
-		list, err := a.svc.ListClients(c.ctx, core.ClientQuery{Account: acc.ID, After: after, Limit: n})
-		for _, one := range list {
-			page.Items = append(page.Items, oauthClientOf(&one.OAuthClient, acc.Shortname))
-			after = one.ID
-		}
-		return len(list), after, err
+	return listInAccounts(a, c, func(account, after string, n int) ([]*core.ClientRecord, error) {
+		return a.svc.ListClients(c.ctx, core.ClientQuery{Account: account, After: after, Limit: n})
+	}, func(o *core.ClientRecord, shortname string) (OAuthClient, string) {
+		return oauthClientOf(&o.OAuthClient, shortname), o.ID
 	})
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, page)
 }
 
 func (a *api) createClient(c *call) error {

@@ -2,11 +2,40 @@ package admin
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"strconv"
 
 	"github.com/sallyport/sallyport/internal/core"
 )
+
+// listInAccounts answers a page of what is ordered within an account. list reads
+// at most n rows of one account after a cursor; show gives a row's wire form and
+// its place in the order.
+func listInAccounts[R, W any](a *api, c *call, list func(account, after string, n int) ([]R, error), show func(row R, shortname string) (W, string)) error {
+	q, err := c.query("account", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	limit, err := pageLimit(q)
+	if err != nil {
+		return err
+	}
+	page := Page[W]{Items: []W{}}
+	page.Next, err = a.walkAccounts(c.ctx, q, limit, func(acc *core.Account, after string, n int) (int, string, error) {
+		rows, err := list(acc.ID, after, n)
+		for _, row := range rows {
+			var item W
+			item, after = show(row, acc.Shortname)
+			page.Items = append(page.Items, item)
+		}
+		return len(rows), after, err
+	})
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, page)
+}
 
 // walkAccounts lists what is ordered within an account, over the one that the
 // account parameter names or over all, and gives the cursor of the next page.

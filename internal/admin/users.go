@@ -98,27 +98,11 @@ func GeneratePassword() string {
 
 // listUsers lists one account, or all of them one after the other.
 func (a *api) listUsers(c *call) error {
-	q, err := c.query("account", "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	limit, err := pageLimit(q)
-	if err != nil {
-		return err
-	}
-	page := Page[User]{Items: []User{}}
-	page.Next, err = a.walkAccounts(c.ctx, q, limit, func(acc *core.Account, after string, n int) (int, string, error) {
-		list, err := a.svc.ListUsers(c.ctx, core.UserQuery{Account: acc.ID, After: after, Limit: n})
-		for _, u := range list {
-			page.Items = append(page.Items, userOf(&u.User, acc.Shortname))
-			after = u.UsernameCanon
-		}
-		return len(list), after, err
+	return listInAccounts(a, c, func(account, after string, n int) ([]*core.UserRecord, error) {
+		return a.svc.ListUsers(c.ctx, core.UserQuery{Account: account, After: after, Limit: n})
+	}, func(u *core.UserRecord, shortname string) (User, string) {
+		return userOf(&u.User, shortname), u.UsernameCanon
 	})
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, page)
 }
 
 // user reads the user that the path names, by id and nothing else: a login
