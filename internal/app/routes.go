@@ -92,7 +92,7 @@ func (a *App) newOAuth() (*oauth.Handler, error) {
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch path := r.URL.Path; {
 	case path == pathJWKS:
-		f.own(f.jwks).ServeHTTP(w, r)
+		f.limited(http.HandlerFunc(f.jwks)).ServeHTTP(w, r)
 		return
 	case path == pathFeed:
 		f.feed.ServeHTTP(w, r)
@@ -104,7 +104,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.limited(f.oauth).ServeHTTP(w, r)
 		return
 	case path == pathOpenAPI && f.openapi != nil:
-		f.own(f.document).ServeHTTP(w, r)
+		f.limited(http.HandlerFunc(f.document)).ServeHTTP(w, r)
 		return
 	}
 	if m, h, ok := f.router.Match(r); ok {
@@ -125,8 +125,6 @@ func (f *front) limited(h http.Handler) http.Handler {
 	l := &f.app.cfg.Limits
 	return httpd.Deadline(l.RequestTimeout, httpd.LimitBody(int64(l.Body), h))
 }
-
-func (f *front) own(h http.HandlerFunc) http.Handler { return f.limited(h) }
 
 // document serves what the contracts are, where no upstream has its own.
 func (f *front) document(w http.ResponseWriter, r *http.Request) {
