@@ -15,7 +15,7 @@ import (
 // to log in, reads the answer with iss, state, nonce and max_age checked, asks
 // for userinfo, refreshes, and logs the user out.
 func TestBrowserFlowByOpenidClient(t *testing.T) {
-	dir := nodeDir(t)
+	node, dir := nodeDir(t)
 	s := serve(t, "")
 	s.clock.Store(time.Now().UnixMilli()) // the library has a clock of its own
 	user := s.user("", "ada", "user")
@@ -33,7 +33,7 @@ func TestBrowserFlowByOpenidClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "node", "browser.mjs")
+	cmd := exec.CommandContext(t.Context(), node, "browser.mjs")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "SETUP="+string(setup))
 	out, err := cmd.CombinedOutput()
 	if err != nil {

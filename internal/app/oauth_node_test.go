@@ -13,22 +13,42 @@ import (
 	"github.com/sallyport/sallyport/internal/admin"
 )
 
-// nodeDir is a directory with the script and its libraries. Without node, or
-// without a registry to get them from, the test is skipped and says so.
-func nodeDir(t *testing.T) string {
+// newNode is a Node with the Web Crypto that the npm client libraries need: the
+// one of the PATH, or the one that scripts/setup gets where that is older
+// than 20.
+func newNode(t *testing.T) string {
+	t.Helper()
+	why := "there is none"
+	for _, name := range []string{"node", filepath.Join("..", "..", ".tools", "node", "bin", "node")} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		if path, err = filepath.Abs(path); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.CommandContext(t.Context(), path, "-e", "process.exit(globalThis.CryptoKey ? 0 : 1)").CombinedOutput()
+		if err == nil {
+			return path
+		}
+		why = name + " is older or does not run: " + err.Error() + " " + string(out)
+	}
+	t.Skipf("the npm client libraries need Node 20, which scripts/setup installs; %s", why)
+	return ""
+}
+
+// nodeDir is a Node and a directory with the scripts and their libraries.
+// Without node, or without a registry to get them from, the test is skipped
+// and says so.
+func nodeDir(t *testing.T) (node, dir string) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("-short: npm libraries are not installed")
 	}
-	for _, tool := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not here: the npm client libraries cannot run", tool)
-		}
+	if _, err := exec.LookPath("npm"); err != nil {
+		t.Skip("npm is not here: the npm client libraries cannot run")
 	}
-	if out, err := exec.CommandContext(t.Context(), "node", "-e", "process.exit(globalThis.CryptoKey ? 0 : 1)").CombinedOutput(); err != nil {
-		t.Skipf("this Node has no Web Crypto, which the npm client libraries need; it is there from Node 20 on: %v %s", err, out)
-	}
-	dir := t.TempDir()
+	node, dir = newNode(t), t.TempDir()
 	for _, name := range []string{"package.json", "clients.mjs"} {
 		data, err := os.ReadFile(filepath.Join("testdata", "oauth-node", name))
 		if err != nil {
@@ -43,7 +63,7 @@ func nodeDir(t *testing.T) string {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Skipf("npm install does not work here, so the npm client libraries cannot run: %v\n%s", err, out)
 	}
-	return dir
+	return node, dir
 }
 
 // nodeClient is a client as the script takes it.
@@ -59,7 +79,7 @@ type nodeClient struct {
 // client credentials, code with PKCE and iss, refresh, introspection and
 // revocation, with every way of client authentication and every algorithm.
 func TestOAuthNodeLibraries(t *testing.T) {
-	dir := nodeDir(t)
+	node, dir := nodeDir(t)
 	s := serve(t, "")
 	s.clock.Store(time.Now().UnixMilli()) // the libraries have clocks of their own
 	user := s.user("", "ann", "user", "read")
@@ -97,7 +117,7 @@ func TestOAuthNodeLibraries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "node", "clients.mjs")
+	cmd := exec.CommandContext(t.Context(), node, "clients.mjs")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "SETUP="+string(text))
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
