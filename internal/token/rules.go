@@ -21,12 +21,19 @@ type Rules struct {
 	// Typ is the typ that the header must have, without regard to case, "application/" being optional (RFC 7515
 	// section 4.1.9). "" asks for none.
 	Typ string
+	// PlainTyp, where Typ is "", asks that typ be JWT or absent. Other types say that the token is something else: a
+	// logout token (logout+jwt), a status list, an OAuth access token.
+	PlainTyp bool
+	// ForbiddenClaim names a claim that must be absent, such as the KindClaim of tokens that are told apart by it.
+	ForbiddenClaim string
 	// Issuers are the values that iss may have. AllowNoIssuer lets iss be absent, too; when it is there, it must be one
 	// of Issuers all the same.
 	Issuers       []string
 	AllowNoIssuer bool
 	// Audience is the one audience that aud must name, as text or as an array of one. "" means that aud must be absent.
 	Audience string
+	// SharedAudience lets aud name others beside Audience.
+	SharedAudience bool
 	// AnyAudience asks that aud be there and leaves it to the caller to compare it.
 	AnyAudience bool
 	// NoIssuedAt lets iat be absent; MaxLifetime then bounds nothing. It is for assertions (RFC 7523 section 3).
@@ -37,6 +44,8 @@ type Rules struct {
 	NoExpiry bool
 	// RequireSession asks for sid.
 	RequireSession bool
+	// RequireClient asks for sub, jti and client_id, as RFC 9068 section 2.2 does of OAuth access tokens.
+	RequireClient bool
 	// ExpirySkew is for how many seconds after exp a token is still taken, at most 60. It is for tokens that others
 	// issued; for ours it is 0, since one clock wrote exp and reads it.
 	ExpirySkew int64
@@ -56,8 +65,8 @@ func (r *Rules) check(c *Claims, members []strictjson.Member, nowMs int64) error
 	if err := r.checkAudience(c); err != nil {
 		return err
 	}
-	if r.RequireSession && c.SessionID == "" {
-		return claimError("sid", "is missing")
+	if err := r.checkPresence(c); err != nil {
+		return err
 	}
 	if err := r.checkLifetime(c); err != nil {
 		return err
@@ -65,9 +74,29 @@ func (r *Rules) check(c *Claims, members []strictjson.Member, nowMs int64) error
 	return r.checkClock(c, nowMs)
 }
 
+func (r *Rules) checkPresence(c *Claims) error {
+	switch {
+	case r.RequireSession && c.SessionID == "":
+		return claimError("sid", "is missing")
+	case r.RequireClient && c.Subject == "":
+		return claimError("sub", "is missing")
+	case r.RequireClient && c.ID == "":
+		return claimError("jti", "is missing")
+	case r.RequireClient && c.ClientID == "":
+		return claimError("client_id", "is missing")
+	}
+	return nil
+}
+
 func (r *Rules) checkKind(c *Claims, members []strictjson.Member) error {
 	if r.Typ != "" && !sameType(c.Typ, r.Typ) {
 		return refuse(ErrKind, "typ is %q, %q is needed", c.Typ, r.Typ)
+	}
+	if r.Typ == "" && r.PlainTyp && c.Typ != "" && !sameType(c.Typ, "JWT") {
+		return refuse(ErrKind, "typ is %q, JWT or none is needed", c.Typ)
+	}
+	if r.ForbiddenClaim != "" && strictjson.Find(members, r.ForbiddenClaim) != "" {
+		return refuse(ErrKind, "%s is there, which tokens of this kind do not have", r.ForbiddenClaim)
 	}
 	if r.KindClaim == "" {
 		return nil
@@ -101,6 +130,8 @@ func (r *Rules) checkAudience(c *Claims) error {
 		return refuse(ErrAudience, "aud is missing")
 	case r.Audience == "" && c.Audience != nil:
 		return refuse(ErrAudience, "aud is there, none is expected")
+	case r.Audience != "" && r.SharedAudience && slices.Contains(c.Audience, r.Audience):
+		return nil
 	case r.Audience != "" && (len(c.Audience) != 1 || c.Audience[0] != r.Audience):
 		return refuse(ErrAudience, "aud is %q, exactly %q is needed", c.Audience, r.Audience)
 	}

@@ -210,11 +210,41 @@ func TestRules(t *testing.T) {
 		"typ":                         {func(r *Rules) { r.Typ = "jwt" }, accessClaims, nil},
 		"typ with prefix":             {func(r *Rules) { r.Typ = "application/JWT" }, accessClaims, nil},
 		"other typ":                   {func(r *Rules) { r.Typ = "at+jwt" }, accessClaims, ErrKind},
+		"plain typ":                   {func(r *Rules) { r.PlainTyp = true }, accessClaims, nil},
+		"forbidden claim":             {func(r *Rules) { r.KindClaim, r.ForbiddenClaim = "", "type" }, accessClaims, ErrKind},
+		"forbidden claim, null":       {func(r *Rules) { r.KindClaim, r.ForbiddenClaim = "", "type" }, with(accessClaims, "type", "null"), ErrKind},
+		"forbidden claim, absent":     {func(r *Rules) { r.KindClaim, r.ForbiddenClaim = "", "type" }, with(accessClaims, "type", ""), nil},
+		"client needed":               {func(r *Rules) { r.RequireClient = true }, with(accessClaims, "client_id", `"c"`), nil},
+		"client needed, missing":      {func(r *Rules) { r.RequireClient = true }, with(accessClaims, "client_id", ""), ErrClaims},
+		"client needed, sub missing":  {func(r *Rules) { r.RequireClient = true }, with(with(accessClaims, "client_id", `"c"`), "sub", ""), ErrClaims},
+		"client needed, jti missing":  {func(r *Rules) { r.RequireClient = true }, with(with(accessClaims, "client_id", `"c"`), "jti", ""), ErrClaims},
+		"shared audience":             {func(r *Rules) { r.SharedAudience = true }, with(accessClaims, "aud", `["other","api"]`), nil},
+		"shared audience, alone":      {func(r *Rules) { r.SharedAudience = true }, accessClaims, nil},
+		"shared audience, of others":  {func(r *Rules) { r.SharedAudience = true }, with(accessClaims, "aud", `["other","api2"]`), ErrAudience},
+		"shared audience, none":       {func(r *Rules) { r.SharedAudience = true }, noAud, ErrAudience},
 	} {
 		r := accessRules()
 		tc.change(r)
 		c, err := Verify(sign(t, k, tc.payload), []*Key{k}, r, nowMs)
 		expect(t, name, c, err, tc.want)
+	}
+}
+
+// TestPlainTyp: what calls itself something else is no contract's token.
+func TestPlainTyp(t *testing.T) {
+	k := newKey(t, EdDSA, "k1")
+	r := accessRules()
+	r.PlainTyp = true
+	for typ, want := range map[string]error{
+		"": nil, "JWT": nil, "jwt": nil, "application/jwt": nil,
+		"at+jwt": ErrKind, "application/at+jwt": ErrKind, "logout+jwt": ErrKind, "statuslist+jwt": ErrKind, "JWS": ErrKind,
+	} {
+		raw, err := k.Sign(Header{Typ: typ}, []byte(accessClaims))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := Verify(raw, []*Key{k}, r, 1_700_000_100_000)
+		expect(t, "typ "+typ, c, err, want)
 	}
 }
 
