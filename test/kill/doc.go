@@ -8,22 +8,9 @@
 // the gateway), kill the server at a random moment 5 to 400 ms in, start it
 // again at once, and compare the server with what it had acknowledged.
 //
-// How the pieces move: a worker owns the users, keys, sessions and tokens it
-// made, so what it knows of them needs no lock. Everything that an answer said
-// is in its books when the answer has been read; the one request that the kill
-// cut off is its doubt. After the restart the books are gone through, file
-// check.go:
-//
-//   - No session stands at another generation than the last acknowledged one
-//     (or the one after it where a refresh was in doubt), as the administration
-//     API lists it; the parent of the newest refresh token yields the newest
-//     again, the same bytes; the newest works.
-//   - What was revoked, disabled or deleted is refused in the contract's words:
-//     the refresh token, the access token and the application token.
-//   - What was in doubt is sent again with the same credential, and that must
-//     succeed whichever way it had gone: nobody is logged out by a kill.
-//   - Users that were created can log in; those disabled cannot.
-//   - The audit chain is whole and tells of no lost commit and of no reuse.
+// The clients and their books are package clients, which also says what is
+// compared. Beside that: the audit chain is whole and tells of no lost commit
+// and of no reuse, and each start takes less than a second.
 //
 // It does not cut the power: the page cache survives SIGKILL. That the store
 // asks for durable commits is read back by the store at each start.

@@ -27,7 +27,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("kill", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.IntVar(&r.rounds, "rounds", 200, "how many times the server is killed")
-	fs.IntVar(&r.options.workers, "workers", 16, "clients at work")
+	fs.IntVar(&r.workers, "workers", 16, "clients at work")
 	fs.Uint64Var(&r.seed, "seed", rand.Uint64N(1_000_000), "seed of what is done and when")
 	fs.DurationVar(&r.ready, "ready", time.Second, "how long a restart may take, from exec to ready")
 	asJSON := fs.Bool("json", false, "write the figures as JSON")
@@ -38,7 +38,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		return 2
 	}
-	if fs.NArg() > 0 || r.rounds < 1 || r.options.workers < 1 || r.ready <= 0 {
+	if fs.NArg() > 0 || r.rounds < 1 || r.workers < 1 || r.ready <= 0 {
 		fmt.Fprintln(stderr, "kill: it takes flags only; -rounds, -workers and -ready are above zero")
 		return 2
 	}
@@ -49,6 +49,10 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	r.dir, r.progress = dir, stderr
 	err = r.execute(ctx)
+	if r.crew == nil { // it never came so far
+		fmt.Fprintln(stderr, "kill:", errors.Join(err, os.RemoveAll(dir)))
+		return 2
+	}
 	f := r.figures()
 	if *asJSON {
 		enc := json.NewEncoder(stdout)

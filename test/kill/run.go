@@ -15,12 +15,9 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/admin"
-	"github.com/sallyport/sallyport/internal/password"
+	"github.com/sallyport/sallyport/test/clients"
 	"github.com/sallyport/sallyport/test/sut"
 )
-
-// secretOfAll is the password of every user of the harness.
-const secretOfAll = "a password of the kill harness"
 
 // options of a run.
 type options struct {
@@ -37,47 +34,15 @@ type run struct {
 	ctx      context.Context
 	server   *sut.Server
 	upstream net.Listener
-	hash     string // of the password, so that most users are made without hashing
-	round    int
-	crew     []*worker
+	crew     *clients.Crew
 	began    time.Time
-
-	mu         sync.Mutex
-	counts     map[string]int
-	doubts     map[string]int
-	violations []string
-	restarts   []time.Duration // from exec to ready
-}
-
-func (r *run) count(what string) {
-	r.mu.Lock()
-	r.counts[what]++
-	r.mu.Unlock()
-}
-
-// unknown counts a request that the kill cut off.
-func (r *run) unknown(act string) {
-	r.mu.Lock()
-	r.doubts[act]++
-	r.mu.Unlock()
-}
-
-// violate takes down a story.
-func (r *run) violate(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	story := fmt.Sprintf("round %d: ", r.round) + fmt.Sprintf(format, args...)
-	r.violations = append(r.violations, story)
-	if len(r.violations) <= 20 {
-		fmt.Fprintf(r.progress, "\nVIOLATION %s\n", story)
-	}
+	restarts []time.Duration // from exec to ready
 }
 
 // execute does it all. An error means that the test could not be made; what it
 // found is in violations.
 func (r *run) execute(ctx context.Context) error {
 	r.ctx, r.began = ctx, time.Now()
-	r.counts, r.doubts = map[string]int{}, map[string]int{}
 	fmt.Fprintln(r.progress, "building the static binary")
 	binary, err := sut.Build(ctx, r.dir, "cmd/sallyport")
 	if err != nil {
@@ -104,82 +69,63 @@ func (r *run) execute(ctx context.Context) error {
 	if err := r.populate(); err != nil {
 		return err
 	}
-	for r.round = 1; r.round <= r.rounds && ctx.Err() == nil; r.round++ {
+	for round := 1; round <= r.rounds && ctx.Err() == nil; round++ {
+		r.crew.Round = round
 		if err := r.once(); err != nil {
-			return fmt.Errorf("round %d: %w", r.round, err)
+			return fmt.Errorf("round %d: %w", round, err)
 		}
 		r.show()
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	r.round = r.rounds
 	return r.finish()
+}
+
+// api speaks to the life of the server that runs now.
+func (r *run) api() *clients.API {
+	return clients.NewAPI(20*time.Second, clients.Node{URL: r.server.URL, Admin: r.server.Admin()})
 }
 
 // populate makes the first users and keys with the command line, as an
 // operator would, while the server runs.
-func (r *run) populate() error {
-	hasher, err := password.New(password.Config{})
-	if err != nil {
+func (r *run) populate() (err error) {
+	if r.crew, err = clients.NewCrew(r.ctx, r.workers, r.seed, r.progress); err != nil {
 		return err
 	}
-	if r.hash, err = hasher.Hash(r.ctx, password.Lane{}, secretOfAll); err != nil {
-		return err
-	}
-	for n := range r.options.workers {
-		w := &worker{n: n, run: r, rng: rand.New(rand.NewPCG(r.seed, uint64(n)))}
-		user := &subject{name: w.freshName("cli-user"), secret: secretOfAll, app: true}
-		out, err := r.server.CLI(r.ctx, r.hash+"\n", "user", "add", user.name, "--type", "application", "--password-hash-stdin", "--json")
-		if err != nil {
+	for range r.workers {
+		if err := r.crew.Hire(r.enlist); err != nil {
 			return err
 		}
-		var made admin.User
-		if err := json.Unmarshal(out, &made); err != nil {
-			return fmt.Errorf("reading what `user add --json` printed: %w: %s", err, out)
-		}
-		key := &subject{key: true, name: w.freshName("cli-app")}
-		if out, err = r.server.CLI(r.ctx, "", "apikey", "create", key.name, "--json"); err != nil {
-			return err
-		}
-		var madeKey admin.APIKey
-		if err := json.Unmarshal(out, &madeKey); err != nil {
-			return fmt.Errorf("reading what `apikey create --json` printed: %w: %s", err, out)
-		}
-		user.id, key.id, key.secret, key.appKey = made.ID, madeKey.ID, madeKey.Secret, madeKey.AppKey
-		w.subjects = append(w.subjects, user, key)
-		r.crew = append(r.crew, w)
 	}
-	return r.openFirst()
+	return r.crew.OpenFirst(r.api())
 }
 
-// openFirst gives each worker a session of each kind, so that the first round
-// has something to lose.
-func (r *run) openFirst() error {
-	a := newAPI(r.server.URL, r.server.Admin())
-	for _, w := range r.crew {
-		for _, open := range []struct {
-			m *mount
-			s *subject
-		}{{itempath, w.subjects[0]}, {netography, w.subjects[0]}, {netography, w.subjects[1]}} {
-			if err := w.open(a, open.m, open.s); err != nil {
-				return fmt.Errorf("opening the first sessions: %w", err)
-			}
-		}
+func (r *run) enlist(userName, keyName string) (user admin.User, key admin.APIKey, err error) {
+	out, err := r.server.CLI(r.ctx, r.crew.Hash+"\n", "user", "add", userName, "--type", "application", "--password-hash-stdin", "--json")
+	if err != nil {
+		return user, key, err
 	}
-	return nil
+	if err := json.Unmarshal(out, &user); err != nil {
+		return user, key, fmt.Errorf("reading what `user add --json` printed: %w: %s", err, out)
+	}
+	if out, err = r.server.CLI(r.ctx, "", "apikey", "create", keyName, "--json"); err != nil {
+		return user, key, err
+	}
+	if err := json.Unmarshal(out, &key); err != nil {
+		return user, key, fmt.Errorf("reading what `apikey create --json` printed: %w: %s", err, out)
+	}
+	return user, key, nil
 }
 
 // once is one round: load, kill, restart, compare.
 func (r *run) once() error {
-	rng := rand.New(rand.NewPCG(r.seed, uint64(r.round)<<32))
-	a := newAPI(r.server.URL, r.server.Admin())
+	rng := rand.New(rand.NewPCG(r.seed, uint64(r.crew.Round)<<32))
 	ctx, stop := context.WithCancel(r.ctx)
 	defer stop()
+	a := r.api()
 	var load sync.WaitGroup
-	for _, w := range r.crew {
-		load.Go(func() { w.load(ctx, a) })
-	}
+	load.Go(func() { r.crew.Load(ctx, a) })
 	time.Sleep(5*time.Millisecond + time.Duration(rng.Int64N(int64(395*time.Millisecond))))
 	if !r.server.Alive() {
 		return fmt.Errorf("the server ended by itself; its output ends:\n%s", r.server.LogTail(4000))
@@ -193,38 +139,25 @@ func (r *run) once() error {
 	}
 	r.restarts = append(r.restarts, took)
 	if took >= r.ready {
-		r.violate("ready %s after the restart, want less than %s", took.Round(time.Millisecond), r.ready)
+		r.crew.Violate("ready %s after the restart, want less than %s", took.Round(time.Millisecond), r.ready)
 	}
-	r.each(func(w *worker, a *api) { w.check(a) })
-	some := r.crew[rng.IntN(len(r.crew))]
-	some.checkLogin(newAPI(r.server.URL, r.server.Admin()))
+	a = r.api()
+	defer a.Close()
+	r.crew.Check(a)
+	r.crew.CheckLogin(a, rng)
 	return nil
-}
-
-// each runs f for all workers at once.
-func (r *run) each(f func(*worker, *api)) {
-	a := newAPI(r.server.URL, r.server.Admin())
-	var all sync.WaitGroup
-	for _, w := range r.crew {
-		all.Go(func() { f(w, a) })
-	}
-	all.Wait()
-	a.http.CloseIdleConnections()
 }
 
 // finish tries everything that ever died once more and reads the audit log.
 func (r *run) finish() error {
 	fmt.Fprintln(r.progress, "\ntrying everything that was ever ended once more")
-	r.each(func(w *worker, a *api) { w.checkDead(a, func(int) bool { return true }, 0) })
-	adm := r.server.Admin()
-	for _, kind := range []string{"refresh.store_behind", "refresh.reuse"} {
-		for rec, err := range admin.List[admin.AuditRecord](r.ctx, adm, "/audit", map[string][]string{"kind": {kind}}) {
-			if err != nil {
-				return fmt.Errorf("reading the audit log: %w", err)
-			}
-			r.violate("the audit log tells of %s in session %s at %s", kind, rec.Session, rec.At)
-		}
+	a := r.api()
+	defer a.Close()
+	r.crew.CheckEnded(a)
+	if err := r.crew.CheckAudit(a); err != nil {
+		return err
 	}
+	records := int64(0)
 	for _, running := range []string{"running", "stopped"} {
 		if running == "stopped" {
 			r.server.Kill()
@@ -235,10 +168,11 @@ func (r *run) finish() error {
 			err = json.Unmarshal(out, &rep)
 		}
 		if err != nil || !rep.OK {
-			r.violate("audit verify with the server %s: %v %s", running, err, strings.TrimSpace(string(out)))
+			r.crew.Violate("audit verify with the server %s: %v %s", running, err, strings.TrimSpace(string(out)))
 		}
-		r.counts["audit records"] = int(rep.Records)
+		records = rep.Records
 	}
+	r.crew.Add("audit records", int(records))
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package main
+package clients
 
 import (
 	"fmt"
@@ -6,20 +6,21 @@ import (
 	"time"
 )
 
-// subject is a user or an API key and what the server acknowledged about it.
-type subject struct {
-	key    bool   // an API key
-	app    bool   // a user of type application
-	id     string // "" while its creation is in doubt
-	name   string // user name or app name
-	secret string // password or shared secret
-	appKey string // of an API key
-	ended  int    // round in which disabling was acknowledged; 0 = active
-	made   int    // round
+// Subject is a user or an API key and what the server acknowledged about it.
+type Subject struct {
+	key    bool      // an API key
+	app    bool      // a user of type application
+	id     string    // "" while its creation is in doubt
+	name   string    // user name or app name
+	secret string    // password or shared secret
+	appKey string    // of an API key
+	ended  int       // round in which disabling was acknowledged; 0 = active
+	at     time.Time // of that acknowledgement
+	made   int       // round
 	logins int
 }
 
-func (s *subject) String() string {
+func (s *Subject) String() string {
 	kind := "user"
 	switch {
 	case s.key:
@@ -32,8 +33,8 @@ func (s *subject) String() string {
 
 // chain is a session: its newest acknowledged tokens.
 type chain struct {
-	mount   *mount
-	subject *subject
+	mount   *Mount
+	subject *Subject
 	sid     string
 	gen     int64
 	refresh string
@@ -43,15 +44,31 @@ type chain struct {
 	made    int       // round
 	moved   int       // round of the last acknowledged move
 	ended   int       // round in which its revocation was acknowledged
+	at      time.Time // of that acknowledgement
 }
 
 func (c *chain) dead() bool { return c.ended != 0 || c.subject.ended != 0 }
+
+func (s *Subject) end(round int)  { s.ended, s.at = round, time.Now() }
+func (c *chain) end(round int)    { c.ended, c.at = round, time.Now() }
+func (t *appToken) end(round int) { t.ended, t.at = round, time.Now() }
+
+// endedAt is the earlier of the ends that it met.
+func (c *chain) endedAt() time.Time    { return earlier(c.at, c.subject.at) }
+func (t *appToken) endedAt() time.Time { return earlier(t.at, t.subject.at) }
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
 
 func (c *chain) endedIn() int { return max(c.ended, c.subject.ended) }
 
 func (c *chain) String() string {
 	s := fmt.Sprintf("%s session %s of %s, opened in round %d, generation %d acknowledged in round %d",
-		c.mount.name, c.sid, c.subject, c.made, c.gen, c.moved)
+		c.mount.Name, c.sid, c.subject, c.made, c.gen, c.moved)
 	if c.ended != 0 {
 		s += fmt.Sprintf(", revoked in round %d", c.ended)
 	}
@@ -63,11 +80,12 @@ func (c *chain) String() string {
 
 // appToken is an application token.
 type appToken struct {
-	subject *subject
+	subject *Subject
 	id      string
 	text    string
 	made    int
 	ended   int
+	at      time.Time
 }
 
 func (t *appToken) dead() bool   { return t.ended != 0 || t.subject.ended != 0 }
@@ -81,16 +99,16 @@ func (t *appToken) String() string {
 type doubt struct {
 	what   string
 	chain  *chain                  // whose refresh it was, if it was one
-	spares func(*subject) bool     // nil: the request could end nobody
-	settle func(w *worker, a *api) // sends it again and demands success
+	spares func(*Subject) bool     // nil: the request could end nobody
+	settle func(w *Worker, a *API) // sends it again and demands success
 }
 
-// worker is one client of the server, with books of its own.
-type worker struct {
+// Worker is one client of the server, with books of its own.
+type Worker struct {
 	n        int
-	run      *run
+	crew     *Crew
 	rng      *rand.Rand
-	subjects []*subject
+	subjects []*Subject
 	chains   []*chain // alive
 	tokens   []*appToken
 	gone     []*chain // dead
@@ -100,7 +118,7 @@ type worker struct {
 }
 
 // pick gives one of a list, the zero value of an empty one.
-func pick[T any](w *worker, list []T) (one T) {
+func pick[T any](w *Worker, list []T) (one T) {
 	if len(list) == 0 {
 		return one
 	}
@@ -108,7 +126,7 @@ func pick[T any](w *worker, list []T) (one T) {
 }
 
 // alive gives the active subjects of a kind.
-func (w *worker) alive(want func(*subject) bool) (list []*subject) {
+func (w *Worker) alive(want func(*Subject) bool) (list []*Subject) {
 	for _, s := range w.subjects {
 		if s.ended == 0 && want(s) {
 			list = append(list, s)
@@ -117,12 +135,12 @@ func (w *worker) alive(want func(*subject) bool) (list []*subject) {
 	return list
 }
 
-func isUser(s *subject) bool { return !s.key }
-func isApp(s *subject) bool  { return s.app }
-func isKey(s *subject) bool  { return s.key }
+func isUser(s *Subject) bool { return !s.key }
+func isApp(s *Subject) bool  { return s.app }
+func isKey(s *Subject) bool  { return s.key }
 
 // bury moves what has died to the list of the dead.
-func (w *worker) bury() {
+func (w *Worker) bury() {
 	live := w.chains[:0]
 	for _, c := range w.chains {
 		if c.dead() {
