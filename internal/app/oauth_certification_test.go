@@ -1,20 +1,28 @@
 package app_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/coreos/go-oidc/v3/oidc"
+
 	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/core"
 )
 
 // The tests here cover the behaviour that modules of the OpenID certification
 // plans (basic, config, RP-initiated logout) ask for, and carry the modules'
-// names. They are not those modules, and nothing here was certified. PKCE goes
-// with every request: this server takes none without.
+// names (testdata/openid-modules.txt lists all 50). They are not those modules,
+// and nothing here was certified. PKCE goes with every request: this server
+// takes none without.
 
 // party is a client with somebody logged in at a browser.
 type party struct {
@@ -201,6 +209,22 @@ func TestCoversBasic(t *testing.T) {
 		"oidcc-ensure-request-object-with-redirect-uri": func(p *party) {
 			p.b.authorize(ask(p.c, "request", "eyJhbGciOiJub25lIn0.e30.", "request_uri", "https://app.example/r")).toldError("request_not_supported")
 		},
+		"oidcc-request-uri-unsigned-supported-correctly-or-rejected-as-unsupported": func(p *party) {
+			p.b.authorize(ask(p.c, "request_uri", "https://app.example/r.jwt")).toldError("request_uri_not_supported")
+		},
+		"oidcc-idtoken-unsigned": func(p *party) {
+			// "none" is neither offered nor to be had.
+			if strings.Contains(fmt.Sprint(p.s.do("GET", "/.well-known/openid-configuration", "", nil).body["id_token_signing_alg_values_supported"]), "none") {
+				p.t.Error("the metadata offers unsigned id tokens")
+			}
+			in := admin.NewOAuthClient{Name: "x", IDTokenAlg: "none", Grants: []string{core.GrantCode}, RedirectURIs: []string{callback}}
+			if err := p.s.admin.Post(p.t.Context(), "/clients", in, nil); err == nil {
+				p.t.Error("a client may ask for unsigned id tokens")
+			}
+			if header, _ := unsigned(p.t, p.signIn().text("id_token")); header["alg"] == "none" {
+				p.t.Errorf("header %v", header)
+			}
+		},
 		"oidcc-claims-essential": func(p *party) { p.claims(p.signIn("claims", `{"userinfo":{"name":{"essential":true}}}`)) },
 		"oidcc-refresh-token": func(p *party) {
 			tokens := p.signIn()
@@ -214,12 +238,54 @@ func TestCoversBasic(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { module(newParty(t, admin.NewOAuthClient{})) })
 	}
+	t.Run("oidcc-idtoken-signature", func(t *testing.T) {
+		p := newParty(t, admin.NewOAuthClient{IDTokenAlg: "RS256"})
+		raw := p.signIn().text("id_token")
+		if header, _ := unsigned(t, raw); header["alg"] != "RS256" || header["kid"] == nil {
+			t.Errorf("header %v", header)
+		}
+		provider, err := oidc.NewProvider(t.Context(), p.s.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := func() time.Time { return time.UnixMilli(p.s.clock.Load()) }
+		if _, err := provider.Verifier(&oidc.Config{ClientID: p.c.ID, SupportedSigningAlgs: []string{"RS256"}, Now: now}).Verify(t.Context(), raw); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("oidcc-server-client-secret-post", func(t *testing.T) {
 		p := newParty(t, admin.NewOAuthClient{IDTokenAlg: "RS256", Auth: "client_secret_post"})
 		code := p.b.signIn(p.b.authorize(ask(p.c)), "ada", password).code()
 		p.claims(p.s.post("/oauth2/token", nil, form("grant_type", "authorization_code", "code", code, "redirect_uri", callback,
 			"code_verifier", verifier, "client_id", p.c.ID, "client_secret", p.c.Secret)).want(200, ""))
 	})
+}
+
+// TestCoversEveryModule: each module of the three plans has its test.
+func TestCoversEveryModule(t *testing.T) {
+	list, err := os.ReadFile(filepath.Join("testdata", "openid-modules.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("oauth_certification_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(list)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		n++
+		_, module, _ := strings.Cut(strings.TrimSpace(line), " ")
+		name := regexp.QuoteMeta(`"` + module + `"`)
+		if !regexp.MustCompile(`(?m)^\s+(t\.Run\(` + name + `,|` + name + `:)`).Match(source) {
+			t.Errorf("no test covers %s", module)
+		}
+	}
+	if n != 50 {
+		t.Errorf("%d modules are listed, want 50", n)
+	}
 }
 
 // TestCoversConfig covers oidcc-config-certification-test-plan and the

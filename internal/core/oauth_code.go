@@ -53,6 +53,10 @@ type AuthCodes interface {
 	GrantOf(ctx context.Context, key [16]byte) (*SessionGrant, error)
 	// RevokeGrants ends OAuth sessions, with a fact each, and says how many.
 	RevokeGrants(ctx context.Context, p *RevokeGrantsParams) (int, error)
+	// MoveGrants makes the OAuth sessions that came from one browser login those
+	// of another, and ends the first login, with a fact, unless it is over, in
+	// one step. ErrStale, and nothing moves, when the second does not live.
+	MoveGrants(ctx context.Context, p *MoveGrantsParams) error
 }
 
 // CreateCodeParams is one step.
@@ -120,6 +124,17 @@ type RevokeGrantsParams struct {
 	Event           Event // written when at least one ended
 }
 
+// MoveGrantsParams is one step. Both logins are the subject's; sessions of
+// others stay where they are.
+type MoveGrantsParams struct {
+	From, To    SessionID
+	Subject     string
+	Reason      string
+	FactPurgeAt int64
+	Now         int64
+	Event       Event // written when the first login ended by it
+}
+
 // Consent is a user's word that a client may have a scope.
 type Consent struct {
 	User      string
@@ -137,7 +152,8 @@ type Consents interface {
 	ConsentOf(ctx context.Context, user, client string) (*Consent, error)
 	// ListConsents returns a user's, by client.
 	ListConsents(ctx context.Context, user string) ([]*Consent, error)
-	// DeleteConsent removes one and ends the sessions it carried. ErrNoRow.
+	// DeleteConsent removes one, ends the sessions it carried, and forgets the
+	// codes that were given by it and not used yet. ErrNoRow.
 	DeleteConsent(ctx context.Context, p *DeleteConsentParams) error
 }
 

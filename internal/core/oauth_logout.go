@@ -3,17 +3,65 @@ package core
 import (
 	"context"
 	"errors"
+
+	"github.com/sallyport/sallyport/internal/token"
 )
 
 // SupersedeBrowser ends a browser login that a newer one of the same user took
-// the place of. The OAuth sessions that came from it go on: the user proved
-// again who he is, and did not leave.
-func (s *Service) SupersedeBrowser(ctx context.Context, old *BrowserLogin, c *Client) error {
+// the place of. The OAuth sessions that came from it go on, for the user proved
+// again who he is, and are the newer one's from then on: a logout ends them.
+func (s *Service) SupersedeBrowser(ctx context.Context, old, by *BrowserLogin, c *Client) error {
+	now := s.now()
 	ev := c.event("logout")
-	ev.Actor, ev.Account, ev.Subject = "user:"+old.Subject.ID, old.Subject.Account, old.Subject.ID
+	ev.Actor, ev.Account, ev.Subject = "user:"+by.Subject.ID, by.Subject.Account, by.Subject.ID
 	ev.Session, ev.Mount = old.Session.ID.String(), BrowserMount
-	_, err := s.revokeSessions(ctx, &RevokeSessionsParams{ID: &old.Session.ID, Reason: "logged in again", Event: ev})
-	return err
+	err := s.store.MoveGrants(ctx, &MoveGrantsParams{
+		From: old.Session.ID, To: by.Session.ID, Subject: by.Subject.ID,
+		Reason: "logged in again", FactPurgeAt: s.sessionFactPurgeAt(now), Now: now, Event: ev,
+	})
+	if errors.Is(err, ErrStale) {
+		return refuse(BadCredentials, "the newer login ended meanwhile")
+	}
+	if err != nil {
+		return storeErr(err)
+	}
+	s.cache.drop()
+	return s.catchUp(ctx)
+}
+
+// BrowserBefore says which login a cookie stood for, though it be over: the
+// signature alone counts. nil when it is no cookie of ours. Only Session.ID,
+// Session.Subject and Subject.ID are set.
+func (s *Service) BrowserBefore(cookie string) *BrowserLogin {
+	id, _ := s.identify(cookie, []*Mount{s.oauth.browser}, s.now())
+	if id == nil || id.claims == nil || id.kind != token.Refresh {
+		return nil
+	}
+	sid, err := ParseSessionID(id.claims.SessionID)
+	if err != nil {
+		return nil
+	}
+	return &BrowserLogin{
+		Session: &Session{ID: sid, Mount: BrowserMount, SubjectKind: SubjectUser, Subject: id.claims.Subject},
+		Subject: &Subject{Kind: SubjectUser, ID: id.claims.Subject},
+	}
+}
+
+// CameFrom reports whether an OAuth session came from a browser login. One
+// that is not remembered any more might have: nobody can tell, so it counts.
+func (s *Service) CameFrom(ctx context.Context, sid string, b *BrowserLogin) (bool, error) {
+	id, err := ParseSessionID(sid)
+	if err != nil {
+		return false, nil // no session can have it
+	}
+	grant, err := s.store.GrantOf(ctx, id.Key)
+	if errors.Is(err, ErrNoRow) {
+		return true, nil
+	}
+	if err != nil {
+		return false, storeErr(err)
+	}
+	return grant.Browser == b.Session.ID.String(), nil
 }
 
 // EndClientSession ends the OAuth session that an id token of a client came

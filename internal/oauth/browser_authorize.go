@@ -147,20 +147,26 @@ func (b *browser) login(v *visit) error {
 	if err := b.replace(v, old, login); err != nil {
 		return q.refusalOf(err)
 	}
-	b.setCookie(v.w, cookieLogin, login.Cookie, int((login.Expires-b.now())/1000))
+	b.setCookie(v.w, cookieLogin, login.Cookie, cookieKept)
 	return v.redirect(b.prefix + PathAuthorize + "?" + q.loggedIn())
 }
 
-// replace ends the login that a browser had before. Of another user's, what
-// came from it ends too: he is not there any more.
+// replace ends the login that a browser had before. Of the same user, what came
+// from it goes over to the new one, also when the old one had ended of itself.
+// Of another user's that lives, what came from it ends too: he is not there any
+// more.
 func (b *browser) replace(v *visit, old, login *core.BrowserLogin) error {
-	switch {
-	case old == nil:
-		return nil
-	case old.Subject.ID == login.Subject.ID:
-		return b.svc.SupersedeBrowser(v.ctx(), old, &v.from)
+	before := old
+	if before == nil {
+		before = b.svc.BrowserBefore(b.readCookie(v.r, cookieLogin))
 	}
-	return b.svc.EndBrowser(v.ctx(), old, &v.from)
+	switch {
+	case before != nil && before.Subject.ID == login.Subject.ID:
+		return b.svc.SupersedeBrowser(v.ctx(), before, login, &v.from)
+	case old != nil:
+		return b.svc.EndBrowser(v.ctx(), old, &v.from)
+	}
+	return nil
 }
 
 // loginFailed shows the form again. Wrong password, unknown, disabled and

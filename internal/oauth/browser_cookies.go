@@ -17,6 +17,11 @@ import (
 const (
 	cookieLogin = "sallyport-login" // who is logged in
 	cookieForm  = "sallyport-form"  // whose login form it is, before anybody is
+
+	// cookieKept is how long a browser keeps the login's cookie, in seconds: 90
+	// days. That is longer than the login counts, so that a later login or logout
+	// of the same browser finds which sessions came from it.
+	cookieKept = 90 * 24 * 3600
 )
 
 func (b *browser) cookieName(name string) string {

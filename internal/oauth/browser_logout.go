@@ -31,12 +31,26 @@ func (b *browser) logout(v *visit) error {
 	if err != nil {
 		return err
 	}
-	// Without a hint, or with one of somebody else, anybody's link could end the
-	// login: the user is asked. Without a login there is nothing to ask about.
-	if login != nil && l.user != login.Subject.ID {
+	if login == nil { // there is nothing to ask about
+		return b.leave(v, l, nil)
+	}
+	if mine, err := b.hinted(v, l, login); err != nil {
+		return err
+	} else if !mine {
 		return b.showLogout(v, l, login, cookie)
 	}
 	return b.leave(v, l, login)
+}
+
+// hinted reports whether the hint is this login's own: an id token of the same
+// user, of a session that came from this browser. Without one anybody's link
+// could end the login, and an id token of another browser may have been found
+// in a log (RP-Initiated Logout section 2 calls it suspect): the user is asked.
+func (b *browser) hinted(v *visit, l *leaving, login *core.BrowserLogin) (bool, error) {
+	if l.user != login.Subject.ID {
+		return false, nil
+	}
+	return b.svc.CameFrom(v.ctx(), l.sid, login)
 }
 
 // readLeaving reads a logout request. Nothing ends, and nobody is sent
@@ -112,9 +126,14 @@ func (b *browser) confirmLogout(v *visit) error {
 	return b.leave(v, l, login)
 }
 
-// leave ends what there is: the login with all that came from it, and the
-// session of the hint, which may be of an earlier login.
+// leave ends what there is: the login with all that came from it, also one that
+// had ended of itself and left sessions behind, and the session of the hint.
 func (b *browser) leave(v *visit, l *leaving, login *core.BrowserLogin) error {
+	if login == nil {
+		if login = b.svc.BrowserBefore(b.readCookie(v.r, cookieLogin)); login != nil && login.Subject.ID != l.user {
+			login = nil // somebody who is not here; the hint is not his
+		}
+	}
 	if login != nil {
 		if err := b.svc.EndBrowser(v.ctx(), login, &v.from); err != nil {
 			return err

@@ -27,7 +27,9 @@ type BrowserService interface {
 	PublicClient(ctx context.Context, id string) (*core.ClientRecord, error)
 	LoginBrowser(ctx context.Context, r *core.LoginRequest) (*core.BrowserLogin, error)
 	Browser(ctx context.Context, cookie string, c *core.Client) (*core.BrowserLogin, error)
-	SupersedeBrowser(ctx context.Context, old *core.BrowserLogin, c *core.Client) error
+	BrowserBefore(cookie string) *core.BrowserLogin
+	SupersedeBrowser(ctx context.Context, old, by *core.BrowserLogin, c *core.Client) error
+	CameFrom(ctx context.Context, sid string, b *core.BrowserLogin) (bool, error)
 	EndBrowser(ctx context.Context, b *core.BrowserLogin, c *core.Client) error
 	EndClientSession(ctx context.Context, client, user, sid string, c *core.Client) error
 	Consented(ctx context.Context, user, client string, scope []string) (bool, error)

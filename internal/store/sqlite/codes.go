@@ -197,6 +197,31 @@ func (s *Store) RevokeGrants(ctx context.Context, p *core.RevokeGrantsParams) (i
 	return n, nil
 }
 
+// MoveGrants implements core.AuthCodes.
+func (s *Store) MoveGrants(ctx context.Context, p *core.MoveGrantsParams) error {
+	return s.multi(ctx, func(t *tx) error {
+		if lives, err := t.browserLives(p.To.String(), p.Subject, p.Now); err != nil {
+			return err
+		} else if !lives {
+			return core.ErrStale
+		}
+		ended, err := t.endSessions(ending{reason: p.Reason, purgeAt: p.FactPurgeAt, now: p.Now},
+			`SELECT key FROM sessions WHERE key = ? AND epoch = ? AND subject = ? AND revoked_at = 0`, p.From.Key[:], p.From.Epoch, p.Subject)
+		if err != nil {
+			return err
+		}
+		_, err = t.exec(`UPDATE oauth_sessions SET browser = ?1 WHERE browser = ?2
+			AND EXISTS (SELECT 1 FROM sessions s WHERE s.key = oauth_sessions.key AND s.subject = ?3)`, p.To.String(), p.From.String(), p.Subject)
+		if err != nil {
+			return err
+		}
+		if len(ended) > 0 {
+			t.audit(p.Now, p.Event)
+		}
+		return nil
+	})
+}
+
 // endGrants revokes the sessions of a client for a subject.
 func (t *tx) endGrants(end ending, client, subject string) ([]core.SessionID, error) {
 	return t.endSessions(end, `SELECT s.key FROM sessions s JOIN oauth_sessions g ON g.key = s.key

@@ -71,6 +71,10 @@ func (s *Store) DeleteConsent(ctx context.Context, p *core.DeleteConsentParams) 
 		if err != nil {
 			return err
 		}
+		// A code on its way would open a session that nobody agrees to any more.
+		if _, err := t.exec(`DELETE FROM oauth_codes WHERE subject = ? AND client = ? AND used_at = 0`, p.User, p.Client); err != nil {
+			return err
+		}
 		t.audit(p.Now, p.Event)
 		return nil
 	})

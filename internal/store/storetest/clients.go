@@ -205,10 +205,15 @@ func consents(e *env) {
 	equal(e, "consents", len(list), 2)
 
 	mine, theirs := e.granted(u, c), e.granted(u, other)
+	for _, code := range []core.AuthCode{newCode(u, c, "on its way"), newCode(u, other, "another's")} {
+		e.ok(e.CreateCode(e.ctx, &core.CreateCodeParams{Code: code, Now: now}))
+	}
 	e.ok(e.DeleteConsent(e.ctx, &core.DeleteConsentParams{User: u.ID, Client: c.ID, FactPurgeAt: now + day, Now: now + 3, Event: event("consent.withdraw")}))
 	e.is(e.DeleteConsent(e.ctx, &core.DeleteConsentParams{User: u.ID, Client: c.ID, Now: now}), core.ErrNoRow)
 	equal(e, "the session it carried", e.refreshed(presenting(mine, 0, now+4)).Verdict, core.RefreshRevoked)
 	equal(e, "another", e.refreshed(presenting(theirs, 0, now+4)).Verdict, core.RefreshMoved)
+	equal(e, "a code given before", e.redeemed(redeeming(u, c, "on its way")).Verdict, core.CodeUnknown)
+	equal(e, "a code of another client", e.redeemed(redeeming(u, other, "another's")).Verdict, core.CodeRedeemed)
 	_, err = e.ConsentOf(e.ctx, u.ID, other.ID)
 	e.ok(err)
 	// They go with the user.

@@ -178,6 +178,46 @@ func grantsEnd(e *env) {
 	}
 }
 
+// grantsMove: sessions go from one browser login to the next one of the same
+// user, also when the first is over; never to one that does not live.
+func grantsMove(e *env) {
+	u, v, c := e.user("ann"), e.user("bob"), e.client("web")
+	first, second, third, bobs := e.login(u), e.login(u), e.login(u), e.login(v)
+	text := core.NewID("")
+	e.ok(e.CreateCode(e.ctx, &core.CreateCodeParams{Code: newCode(u, c, text), Now: now}))
+	p := redeeming(u, c, text)
+	p.Grant.Browser = first.ID.String()
+	app := e.redeemed(p).Session
+	browser := func() string {
+		e.Helper()
+		g, err := e.GrantOf(e.ctx, app.ID.Key)
+		e.ok(err)
+		return g.Browser
+	}
+	move := func(from, to *core.Session, subject string) error {
+		return e.MoveGrants(e.ctx, &core.MoveGrantsParams{
+			From: from.ID, To: to.ID, Subject: subject, Reason: "logged in again", FactPurgeAt: now + day, Now: now + 1, Event: event("logout"),
+		})
+	}
+	last, trail := e.lastFact(), e.lastAudit()
+	e.is(move(first, bobs, u.ID), core.ErrStale)
+	e.ok(move(first, bobs, v.ID)) // of bob's sessions there are none
+	equal(e, "another's login", []any{browser(), e.sessionNow(first.ID).RevokedAt, e.lastFact(), e.audited(trail)}, []any{first.ID.String(), int64(0), last, []string{}})
+
+	e.ok(move(first, second, u.ID))
+	facts := e.factsSince(last)
+	equal(e, "moved", []any{browser(), len(facts), facts[0].Subject, e.audited(trail)}, []any{second.ID.String(), 1, first.ID.String(), []string{"logout"}})
+	equal(e, "the first login", e.sessionNow(first.ID).RevokedReason, "logged in again")
+	equal(e, "the session", e.sessionNow(app.ID).RevokedAt, int64(0))
+	e.is(move(second, first, u.ID), core.ErrStale)
+
+	_, err := e.RevokeSessions(e.ctx, &core.RevokeSessionsParams{ID: &second.ID, Reason: "x", FactPurgeAt: now + day, Now: now + 2})
+	e.ok(err)
+	last, trail = e.lastFact(), e.lastAudit()
+	e.ok(move(second, third, u.ID))
+	equal(e, "from a login that is over", []any{browser(), e.lastFact(), e.audited(trail)}, []any{third.ID.String(), last, []string{}})
+}
+
 // raceCode: 50 redemptions of one code at once give one session, and end it.
 func raceCode(e *env) {
 	u, c := e.user("ann"), e.client("web")

@@ -62,6 +62,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"codes", codes},
 		{"code gate", codeGate},
 		{"grants end", grantsEnd},
+		{"grants move", grantsMove},
 		{"facts", facts},
 		{"attempts", attempts},
 		{"attempts against the rule", attemptsAgainstRule},
