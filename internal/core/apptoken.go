@@ -20,9 +20,17 @@ type ApplicationToken struct {
 	LastFrom  string // client address of the last use
 	RevokedAt int64
 	Suspended bool // by a password reset, until an operator resumes or revokes it
+	Status    int64 // number in the status lists; 0 = none
 }
 
 // ApplicationTokens is the part of Store that knows application tokens.
+//
+// Every step of any part of Store that changes whether a token counts (its own
+// row, the state or type of its user, the state of its account) adds a fact on
+// it, so that verifiers elsewhere need no row: one on the jti when it counts no
+// longer, and one that spares the jti itself when it counts again. The fact
+// replaces the one before it on the same token, so there is at most one. Their
+// PurgeAt is FactForever.
 type ApplicationTokens interface {
 	// MintApplicationToken inserts p.Token if the gate holds in the same
 	// statement: user and account at the versions read, user of type
@@ -35,9 +43,8 @@ type ApplicationTokens interface {
 	ApplicationTokenByHash(ctx context.Context, hash [32]byte) (*ApplicationToken, *Subject, error)
 	// ListApplicationTokens returns tokens that are not revoked, newest first.
 	ListApplicationTokens(ctx context.Context, q ApplicationTokenQuery) ([]*ApplicationToken, error)
-	// ChangeApplicationToken revokes, suspends or resumes one, and adds a fact
-	// when it revokes or suspends. ErrNoRow when there is none, or it is
-	// revoked already.
+	// ChangeApplicationToken revokes, suspends or resumes one. ErrNoRow when
+	// there is none, or it is revoked already.
 	ChangeApplicationToken(ctx context.Context, p *ChangeApplicationTokenParams) (*ApplicationToken, error)
 	// TouchApplicationTokens sets last use for a batch; unknown ids are ignored.
 	TouchApplicationTokens(ctx context.Context, touches []TokenTouch) error

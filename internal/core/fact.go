@@ -8,7 +8,7 @@ type FactKind string
 // The kinds.
 const (
 	FactSession    FactKind = "session" // Subject is a sid
-	FactToken      FactKind = "token"   // Subject is a jti
+	FactToken      FactKind = "token"   // Subject is a jti; if Spare is too, the token counts again
 	FactUser       FactKind = "user"
 	FactAPIKey     FactKind = "apikey"
 	FactClient     FactKind = "client"
@@ -22,7 +22,7 @@ type Fact struct {
 	Number  int64
 	Kind    FactKind
 	Subject string
-	Spare   string // sid that a fact on a user leaves alive
+	Spare   string // sid that a fact on a user leaves alive; see FactToken
 	Reason  string
 	At      int64 // for people; never compared
 	PurgeAt int64 // may be removed then
@@ -39,7 +39,17 @@ type Facts interface {
 
 // AddFactParams is one step.
 type AddFactParams struct {
-	Fact  Fact
-	Now   int64
-	Event Event
+	Fact Fact
+	// Renumber, if set, gives a session that is not revoked a new status number:
+	// the old one is dead from then on, and with it, for who reads status lists,
+	// the access tokens that carry it. A session that is not there is no error.
+	Renumber *Renumbering
+	Now      int64
+	Event    Event
+}
+
+// Renumbering is a session and its new status number.
+type Renumbering struct {
+	Session SessionID
+	Status  int64
 }

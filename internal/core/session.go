@@ -66,6 +66,7 @@ type Session struct {
 	RevokedReason string
 	Address       string // client address at opening
 	UserAgent     string // at most 200 bytes
+	Status        int64  // number in the status lists; 0 = none
 }
 
 // Deadline is when the session ends if it isn't used again, given the mount's

@@ -15,6 +15,7 @@ type Store interface {
 	ApplicationTokens
 	APIKeys
 	Facts
+	Statuses
 	Attempts
 	Audit
 	KeyRows

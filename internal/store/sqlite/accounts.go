@@ -93,6 +93,11 @@ func (s *Store) SetAccountState(ctx context.Context, p *core.SetAccountStatePara
 				return err
 			}
 		}
+		// In the same step, unlike the sessions: there are at most some of each
+		// application user, and a fact that is missing would never be noticed.
+		if err := t.settleTokens("account "+string(p.State), p.Now, `t.account = ?`, p.ID); err != nil {
+			return err
+		}
 		t.audit(p.Now, p.Event)
 		t.news = true
 		return nil

@@ -10,12 +10,12 @@ import (
 )
 
 const appTokenColumns = `id, hash, user, account, mount, session, label, networks, scopes, created_at, created_by,
-	last_used, last_from, revoked_at, suspended`
+	last_used, last_from, revoked_at, suspended, status`
 
 func scanAppToken(row scanner) (*core.ApplicationToken, error) {
 	var a core.ApplicationToken
 	err := row.Scan(&a.ID, fixed(a.Hash[:]), &a.User, &a.Account, &a.Mount, &a.Session, &a.Label, list{&a.Networks}, list{&a.Scopes},
-		&a.CreatedAt, &a.CreatedBy, &a.LastUsed, &a.LastFrom, &a.RevokedAt, &a.Suspended)
+		&a.CreatedAt, &a.CreatedBy, &a.LastUsed, &a.LastFrom, &a.RevokedAt, &a.Suspended, &a.Status)
 	if err != nil {
 		return nil, noRow(err)
 	}
@@ -25,7 +25,7 @@ func scanAppToken(row scanner) (*core.ApplicationToken, error) {
 // insertAppToken holds the whole gate: versions, type, the minting session
 // alive, its own and on the mount, and room under the cap.
 var insertAppToken = `INSERT INTO app_tokens (` + appTokenColumns + `)
-	SELECT ?5, ?6, ?1, ?3, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '', 0, 0
+	SELECT ?5, ?6, ?1, ?3, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '', 0, 0, ?18
 	WHERE ` + gateHolds(core.SubjectUser) + `
 	AND EXISTS (SELECT 1 FROM users WHERE id = ?1 AND type = 'application')
 	AND EXISTS (SELECT 1 FROM sessions s WHERE s.key = ?14 AND s.epoch = ?15 AND s.subject = ?1 AND s.mount = ?7
@@ -66,7 +66,7 @@ func (t *tx) mint(p *core.MintParams) (core.MintVerdict, error) {
 	}
 	n, err := t.exec(insertAppToken, g.Subject, g.Version, g.Account, g.AccountVersion,
 		a.ID, a.Hash[:], a.Mount, a.Session, a.Label, encodeList(a.Networks), encodeList(a.Scopes), a.CreatedAt, a.CreatedBy,
-		p.Session.Key[:], p.Session.Epoch, p.Now, p.MaxPerUser)
+		p.Session.Key[:], p.Session.Epoch, p.Now, p.MaxPerUser, a.Status)
 	if err != nil {
 		return "", taken(err)
 	}
@@ -161,11 +161,8 @@ func (s *Store) ChangeApplicationToken(ctx context.Context, p *core.ChangeApplic
 		if a, err = scanAppToken(t.row(query, value, p.ID)); err != nil {
 			return err
 		}
-		if p.Action != core.TokenResume {
-			end := ending{reason: string(p.Action), purgeAt: p.FactPurgeAt, now: p.Now}
-			if err := t.tokenFacts([]string{p.ID}, end); err != nil {
-				return err
-			}
+		if err := t.settleTokens(string(p.Action), p.Now, `t.id = ?`, p.ID); err != nil {
+			return err
 		}
 		t.audit(p.Now, p.Event)
 		t.news = true
@@ -177,41 +174,16 @@ func (s *Store) ChangeApplicationToken(ctx context.Context, p *core.ChangeApplic
 	return a, nil
 }
 
-// tokenFacts adds facts that are kept for good: an application token has no
-// end, and who verifies offline and starts tomorrow must hear of it.
-func (t *tx) tokenFacts(ids []string, end ending) error {
-	for _, id := range ids {
-		_, err := t.addFact(core.Fact{Kind: core.FactToken, Subject: id, Reason: end.reason, At: end.now, PurgeAt: core.FactForever})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// tokensChanged runs an update of application tokens that returns ids, and
-// adds a fact for each.
-func (t *tx) tokensChanged(end ending, query string, args ...any) error {
-	var ids []string
-	err := t.each(func(row scanner) error {
-		var id string
-		err := row.Scan(&id)
-		ids = append(ids, id)
-		return err
-	}, query, args...)
-	if err != nil {
-		return err
-	}
-	return t.tokenFacts(ids, end)
-}
-
+// revokeTokensOfUser revokes all application tokens of a user. Their facts are
+// settled with what else the step does to the user.
 func (t *tx) revokeTokensOfUser(user string, end ending) error {
-	return t.tokensChanged(end, `UPDATE app_tokens SET revoked_at = ? WHERE user = ? AND revoked_at = 0 RETURNING id`, max(end.now, 1), user)
+	_, err := t.exec(`UPDATE app_tokens SET revoked_at = ? WHERE user = ? AND revoked_at = 0`, max(end.now, 1), user)
+	return err
 }
 
 // suspendTokensOfLiveSessions suspends the application tokens that were minted
 // in sessions of the user which are about to end.
-func (t *tx) suspendTokensOfLiveSessions(user, spare string, end ending) error {
+func (t *tx) suspendTokensOfLiveSessions(user, spare string) error {
 	var sids []string
 	err := t.each(func(row scanner) error {
 		var id core.SessionID
@@ -222,8 +194,9 @@ func (t *tx) suspendTokensOfLiveSessions(user, spare string, end ending) error {
 	if err != nil {
 		return err
 	}
-	return t.tokensChanged(end, `UPDATE app_tokens SET suspended = 1 WHERE user = ?1 AND revoked_at = 0 AND NOT suspended
-		AND session IN (SELECT value FROM json_each(?2)) RETURNING id`, user, encodeList(sids))
+	_, err = t.exec(`UPDATE app_tokens SET suspended = 1 WHERE user = ?1 AND revoked_at = 0 AND NOT suspended
+		AND session IN (SELECT value FROM json_each(?2))`, user, encodeList(sids))
+	return err
 }
 
 // TouchApplicationTokens implements core.ApplicationTokens.

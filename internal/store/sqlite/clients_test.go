@@ -2,9 +2,6 @@ package sqlite
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/sallyport/sallyport/internal/core"
@@ -20,26 +17,7 @@ func TestSchemaTwoIsAnAddition(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := os.ReadFile(filepath.Join("migrations", "00002_oauth.sql"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, down, _ := strings.Cut(string(second), "-- +goose Down")
-	err = s.multi(t.Context(), func(tx *tx) error {
-		for _, stmt := range strings.Split(strings.TrimSpace(down), ";") {
-			if stmt == "" {
-				continue
-			}
-			if _, err := tx.exec(stmt); err != nil {
-				return err
-			}
-		}
-		_, err := tx.exec(`DELETE FROM goose_db_version WHERE version_id > 1`)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	rewind(t, s, 1)
 	closing(t, s)
 
 	s = openAt(t, dir)
@@ -50,7 +28,7 @@ func TestSchemaTwoIsAnAddition(t *testing.T) {
 	key := core.NewSessionKey()
 	err = s.multi(t.Context(), func(tx *tx) error {
 		for _, q := range []string{
-			`INSERT INTO sessions VALUES (?1, 0, 'oauth', 'ac_default', 'user', '` + u.ID + `', 'code', '', 1, 0, 0, 0, 0, 0, '', 0, 0, 0, 1, 0, 0, 0, 0, '', '', '')`,
+			`INSERT INTO sessions VALUES (?1, 0, 'oauth', 'ac_default', 'user', '` + u.ID + `', 'code', '', 1, 0, 0, 0, 0, 0, '', 0, 0, 0, 1, 0, 0, 0, 0, '', '', '', 0)`,
 			`INSERT INTO oauth_sessions VALUES (?1, 'client_a', '[]', '[]', 0, '', '')`,
 		} {
 			if _, err := tx.exec(q, key[:]); err != nil {

@@ -21,9 +21,14 @@ func (t *tx) addFact(f core.Fact) (number int64, err error) {
 // AddFact implements core.Facts.
 func (s *Store) AddFact(ctx context.Context, p *core.AddFactParams) (*core.Fact, error) {
 	f := p.Fact
-	err := s.single(ctx, func(t *tx) (err error) {
+	err := s.multi(ctx, func(t *tx) (err error) {
 		if f.Number, err = t.addFact(f); err != nil {
 			return err
+		}
+		if r := p.Renumber; r != nil {
+			if err := t.renumber(r, p.Now); err != nil {
+				return err
+			}
 		}
 		t.audit(p.Now, p.Event)
 		return nil

@@ -77,7 +77,7 @@ func (u *unpacker) done(what string) error {
 var sessionRow = pack(
 	[]string{
 		"sessions.epoch", "sessions.issuer", "sessions.generation", "sessions.move0", "sessions.move1", "sessions.move2", "sessions.move3", "sessions.refresh_expires", "sessions.created_at", "sessions.last_used_at",
-		"sessions.rotates", "sessions.grace_ms", "sessions.idle_ms", "sessions.absolute_ms", "sessions.revoked_at",
+		"sessions.rotates", "sessions.grace_ms", "sessions.idle_ms", "sessions.absolute_ms", "sessions.revoked_at", "sessions.status",
 	},
 	[]string{
 		"hex(sessions.key)", "sessions.mount", "sessions.account", "sessions.subject_kind", "sessions.subject", "sessions.credential", "sessions.login_name", "sessions.refresh_key",
@@ -91,7 +91,7 @@ func unpackSession(row string) (*core.Session, error) {
 		s.Moves[i] = u.int()
 	}
 	s.RefreshExpires, s.CreatedAt, s.LastUsedAt = u.int(), u.int(), u.int()
-	s.Rotates, s.GraceMS, s.IdleMS, s.AbsoluteMS, s.RevokedAt = u.bool(), u.int(), u.int(), u.int(), u.int()
+	s.Rotates, s.GraceMS, s.IdleMS, s.AbsoluteMS, s.RevokedAt, s.Status = u.bool(), u.int(), u.int(), u.int(), u.int(), u.int()
 	key, err := hex.DecodeString(u.text())
 	u.bad = u.bad || err != nil || copy(s.ID.Key[:], key) != len(s.ID.Key)
 	s.Mount, s.Account, s.SubjectKind, s.Subject = u.text(), u.text(), core.SubjectKind(u.text()), u.text()

@@ -33,6 +33,8 @@ var purges = []struct {
 	{"login_names", 0, `DELETE FROM login_names WHERE (account, name) IN (SELECT account, name FROM login_names WHERE reserved_until IS NOT NULL AND reserved_until <= ?1 LIMIT ?2)`},
 	{"codes", core.CodeKeptMS, `DELETE FROM oauth_codes WHERE hash IN (SELECT hash FROM oauth_codes WHERE expires_at <= ?1 LIMIT ?2)`},
 	{"assertions", 0, `DELETE FROM oauth_assertions WHERE hash IN (SELECT hash FROM oauth_assertions WHERE remember_until <= ?1 LIMIT ?2)`},
+	{"status_blocks", core.StatusOpenMS, `DELETE FROM status_blocks WHERE (space, first) IN (SELECT space, first FROM status_blocks WHERE reserved_at <= ?1 LIMIT ?2)`},
+	{"status_burnt", core.StatusOpenMS, `DELETE FROM status_burnt WHERE number IN (SELECT number FROM status_burnt WHERE at <= ?1 LIMIT ?2)`},
 	{"application_tokens", revokedKeptMS, `DELETE FROM app_tokens WHERE id IN (SELECT id FROM app_tokens WHERE revoked_at > 0 AND revoked_at <= ?1 LIMIT ?2)`},
 }
 

@@ -13,6 +13,10 @@ import (
 // deadline; ?1 is the time.
 const liveSession = `revoked_at = 0 AND ?1 < refresh_expires AND (absolute_ms <= 0 OR ?1 < created_at + absolute_ms)`
 
+// notEnded is true for sessions that no fact on everything, or on their account,
+// ended without touching the row.
+const notEnded = `epoch >= ` + everythingEnded + ` AND epoch >= (SELECT ended_fact FROM accounts WHERE accounts.id = sessions.account)`
+
 // gateHolds is true when subject and account are active and at the versions of
 // a core.Gate; its parameters are ?1 subject, ?2 version, ?3 account, ?4
 // account version.
@@ -39,9 +43,9 @@ var insertSession = map[core.SubjectKind]string{
 func insertSessionIf(kind core.SubjectKind) string {
 	return `INSERT INTO sessions (key, epoch, mount, account, subject_kind, subject, credential, login_name, issuer,
 		generation, move0, move1, move2, move3, refresh_key, refresh_expires, created_at, last_used_at,
-		rotates, grace_ms, idle_ms, absolute_ms, revoked_at, revoked_reason, address, user_agent)
+		rotates, grace_ms, idle_ms, absolute_ms, revoked_at, revoked_reason, address, user_agent, status)
 	SELECT ?5, ` + lastFact + `, ?6, ?3, '` + string(kind) + `', ?1, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
-		?19, ?20, ?21, ?22, 0, '', ?23, ?24
+		?19, ?20, ?21, ?22, 0, '', ?23, ?24, ?25
 	WHERE ` + gateHolds(kind) + ` RETURNING epoch`
 }
 
@@ -72,7 +76,7 @@ func (t *tx) openSession(p *core.OpenSessionParams) (*core.OpenResult, error) {
 	err := t.row(insert, g.Subject, g.Version, g.Account, g.AccountVersion,
 		n.ID.Key[:], n.Mount, n.Credential, n.LoginName, n.Issuer,
 		n.Generation, n.Moves[0], n.Moves[1], n.Moves[2], n.Moves[3], n.RefreshKey, n.RefreshExpires, n.CreatedAt, n.LastUsedAt,
-		flag(n.Rotates), n.GraceMS, n.IdleMS, n.AbsoluteMS, n.Address, n.UserAgent).Scan(&n.ID.Epoch)
+		flag(n.Rotates), n.GraceMS, n.IdleMS, n.AbsoluteMS, n.Address, n.UserAgent, n.Status).Scan(&n.ID.Epoch)
 	if err = noRow(err); errors.Is(err, core.ErrNoRow) {
 		return nil, core.ErrStale
 	} else if err != nil {
@@ -236,7 +240,7 @@ func chunks[T any](all []T, size int) [][]T {
 
 // ListSessions implements core.Sessions.
 func (s *Store) ListSessions(ctx context.Context, q core.SessionQuery) (all []*core.Session, err error) {
-	where, args := []string{liveSession}, []any{q.Now}
+	where, args := []string{liveSession, notEnded}, []any{q.Now}
 	for _, f := range []struct{ column, value string }{{"account", q.Account}, {"subject", q.Subject}, {"mount", q.Mount}} {
 		if f.value != "" {
 			args = append(args, f.value)

@@ -182,7 +182,7 @@ func (t *tx) userEffects(p *core.ChangeUserParams) error {
 	end := ending{reason: "user", purgeAt: p.FactPurgeAt, now: p.Now}
 	if p.Effects.SuspendSessionTokens {
 		// Before the sessions end: which ones these are is read from their rows.
-		if err := t.suspendTokensOfLiveSessions(p.ID, p.Effects.SpareSession, end); err != nil {
+		if err := t.suspendTokensOfLiveSessions(p.ID, p.Effects.SpareSession); err != nil {
 			return err
 		}
 	}
@@ -202,9 +202,11 @@ func (t *tx) userEffects(p *core.ChangeUserParams) error {
 		}
 	}
 	if p.Effects.DeleteAPIKeys {
-		return t.deleteKeysOfOwner(p.ID, end)
+		if err := t.deleteKeysOfOwner(p.ID, end); err != nil {
+			return err
+		}
 	}
-	return nil
+	return t.settleTokens(end.reason, end.now, `t.user = ?`, p.ID)
 }
 
 // DeleteUser implements core.Users.
@@ -235,6 +237,9 @@ func (s *Store) DeleteUser(ctx context.Context, p *core.DeleteUserParams) error 
 			return err
 		}
 		if err := t.deleteKeysOfOwner(u.ID, end); err != nil {
+			return err
+		}
+		if err := t.settleTokens(end.reason, end.now, `t.user = ?`, u.ID); err != nil {
 			return err
 		}
 		t.audit(p.Now, p.Event)
