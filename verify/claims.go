@@ -15,8 +15,10 @@ type Claims struct {
 	c     token.Claims
 	epoch int64 // of the sid; for the comparison with facts
 	acct  string
+	uid   string // the subject's id, where the contract writes a sub of its own
 	// parent is the jti of the token that this one narrows (RFC 8693); it dies with that one.
 	parent string
+	status *statusRef // nil where the token names no status list, or none are looked up
 }
 
 func newClaims(c *token.Claims) *Claims {
@@ -26,6 +28,9 @@ func newClaims(c *token.Claims) *Claims {
 	}
 	if acct, ok := c.Text("acct"); ok {
 		out.acct = acct
+	}
+	if uid, ok := c.Text("uid"); ok {
+		out.uid = uid
 	}
 	if parent, ok := c.Text("parent"); ok {
 		out.parent = parent
@@ -39,13 +44,16 @@ func (c *Claims) Subject() string { return c.c.Subject }
 // Issuer is who issued it (iss).
 func (c *Claims) Issuer() string { return c.c.Issuer }
 
-// Audience is whom it is for (aud), "" when it names nobody.
+// Audience is whom it is for (aud), the first where there are several, "" when it names nobody.
 func (c *Claims) Audience() string {
 	if len(c.c.Audience) == 0 {
 		return ""
 	}
 	return c.c.Audience[0]
 }
+
+// Audiences are all of aud, for OAuth access tokens that Config.SharedAudience lets in.
+func (c *Claims) Audiences() []string { return slices.Clone(c.c.Audience) }
 
 // SessionID names the session (sid), "" in an application token.
 func (c *Claims) SessionID() string { return c.c.SessionID }

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -30,11 +29,13 @@ type Config struct {
 	// JWKS, or the file JWKSFile, is a JWK Set to use instead of fetching one. It is read once, by New.
 	JWKS     []byte
 	JWKSFile string
-	// Secret is the HMAC secret of an HS256 contract whose secret is shared, at least 32 bytes. Tokens are then
-	// verified with it and with nothing else. Read "Shared secrets" in the package documentation first: whoever holds
-	// it can mint tokens that this verifier accepts.
+	// Secret is the HMAC secret of an HS256 contract whose secret is shared, at least 32 bytes. The contract's tokens are
+	// then verified with it and with nothing else. Read "Shared secrets" in the package documentation first: whoever
+	// holds it can mint tokens that this verifier accepts.
 	Secret []byte
-	// AllowShortSecret takes a Secret under 32 bytes, which can be guessed from one token.
+	// Secrets are more of them, each taken like Secret: while a secret is replaced, the tokens under the old one live on.
+	Secrets [][]byte
+	// AllowShortSecret takes secrets under 32 bytes, which can be guessed from one token.
 	AllowShortSecret bool
 	// JWKSCacheFile keeps the fetched keys, so that a service that starts while the issuer is down can verify. Whoever
 	// can write the file can mint tokens; it is written with mode 0600.
@@ -42,12 +43,21 @@ type Config struct {
 	// MaxKeyAge is for how long fetched keys are used while the issuer does not answer; the default is seven days.
 	MaxKeyAge time.Duration
 
+	// Accept says whose access tokens are taken: a contract's (ContractTokens, the default), those of the OAuth endpoints
+	// (OAuthTokens), or both (ContractTokens | OAuthTokens). Nothing else that the server signs passes as either.
+	Accept Tokens
 	// Audience is the one audience that a token must be for. "" demands that it has none.
 	Audience string
-	// KindClaim and KindValue are the claim that says the kind of a token and the value it must have. The defaults are
-	// "token_use" and "access"; for the ItemPath contract KindClaim is "type".
+	// OAuthAudience is Audience for OAuth access tokens, which always name one: the issuer, unless their client asks for
+	// another (resource). The default is Audience.
+	OAuthAudience string
+	// SharedAudience takes OAuth access tokens that are for others beside OAuthAudience. Each of those others can then
+	// present them here.
+	SharedAudience bool
+	// KindClaim and KindValue are the claim that says the kind of a contract's token and the value it must have. The
+	// defaults are "token_use" and "access"; for the ItemPath contract KindClaim is "type".
 	KindClaim, KindValue string
-	// Type is the typ that the header must have, such as "at+jwt" (RFC 9068); "" asks for none.
+	// Type is the typ that the header of a contract's tokens must have; "" asks for JWT or none.
 	Type string
 	// Scopes are needed in every token.
 	Scopes []string
@@ -60,8 +70,11 @@ type Config struct {
 
 	// Revocations follows the server's revocation feed; nil follows none.
 	Revocations *Revocations
-	// AllowApplicationTokens takes application tokens, which have no exp. It needs Revocations, without StaleOK: they
-	// end by revocation alone.
+	// StatusLists looks up the tokens that name a status list in it; nil leaves them. One of Revocations and StatusLists
+	// is enough to hear of revocations; with both, a token that either calls revoked is refused.
+	StatusLists *StatusLists
+	// AllowApplicationTokens takes application tokens, which have no exp. It needs Revocations or StatusLists, without
+	// StaleOK: they end by revocation alone. With StatusLists alone, one that names no list is refused.
 	AllowApplicationTokens bool
 	// ApplicationKindValue is the value of KindClaim in application tokens. The default is "application"; for the
 	// ItemPath contract it is "access".
@@ -82,24 +95,20 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Revocations says how the revocation feed is followed.
-type Revocations struct {
-	// URL is the feed; the default is Issuer + "/_sallyport/revocations".
-	URL string
-	// Authorization gives the value of the Authorization header, asked before each poll. It is needed.
-	Authorization func(ctx context.Context) (string, error)
-	// Account is the account whose users' tokens come here, for tokens that do not name theirs (claim acct). "" means
-	// that revocations of accounts are not seen in such tokens.
-	Account string
-	// StaleOK accepts tokens, with a line in the log, when the feed has not been heard for StaleAfter. The default is
-	// to refuse them with ErrStale.
-	StaleOK bool
-	// StaleAfter is how long a silence is too long; the default is 30 s, the least 15 s.
-	StaleAfter time.Duration
-	// MaxFacts bounds the revocations kept in memory; the default is 1,000,000, which take about 200 MB. When there are
-	// more the verifier is stale.
-	MaxFacts int
-}
+// Tokens is a set of kinds of access tokens.
+type Tokens uint
+
+const (
+	// ContractTokens are the access tokens of a contract. A claim says that they are (Config.KindClaim), and their typ is
+	// JWT or absent, unless Config.Type says otherwise.
+	ContractTokens Tokens = 1 << iota
+	// OAuthTokens are access tokens of the OAuth endpoints (RFC 9068): their typ is at+jwt, they name their client, and
+	// they do not have the claim by which a contract tells kinds apart.
+	OAuthTokens
+)
+
+// oauthType is the typ of OAuth access tokens (RFC 9068 section 2.1).
+const oauthType = "at+jwt"
 
 // Defaults.
 const (
@@ -128,6 +137,8 @@ func (c Config) withDefaults() (Config, error) {
 	if slices.Contains(c.Issuers, "") {
 		return c, configError("an entry of Issuers is empty")
 	}
+	c.Accept = or(c.Accept, ContractTokens)
+	c.OAuthAudience = or(c.OAuthAudience, c.Audience)
 	c.KindClaim = or(c.KindClaim, defaultKindClaim)
 	c.KindValue = or(c.KindValue, defaultKindValue)
 	c.ApplicationKindValue = or(c.ApplicationKindValue, string(token.Application))
@@ -146,6 +157,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	if err := c.checkTokens(); err != nil {
+		return c, err
+	}
 	if err := c.checkKeys(); err != nil {
 		return c, err
 	}
@@ -156,19 +170,53 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
+// secrets are all of them.
+func (c *Config) secrets() [][]byte {
+	if c.Secret == nil {
+		return c.Secrets
+	}
+	return append([][]byte{c.Secret}, c.Secrets...)
+}
+
+// hasSecret reports that the contract's tokens are verified with secrets.
+func (c *Config) hasSecret() bool { return c.Secret != nil || len(c.Secrets) > 0 }
+
+// takes reports whether tokens of a kind are accepted.
+func (c *Config) takes(t Tokens) bool { return c.Accept&t != 0 }
+
+// needsKeys reports whether there is anything to verify with public keys.
+func (c *Config) needsKeys() bool {
+	return !c.hasSecret() || c.takes(OAuthTokens) || c.Revocations != nil || c.StatusLists != nil
+}
+
 // fetches reports whether keys are to be fetched.
-func (c *Config) fetches() bool {
-	return c.JWKS == nil && c.JWKSFile == "" && (c.Secret == nil || c.Revocations != nil)
+func (c *Config) fetches() bool { return c.needsKeys() && c.JWKS == nil && c.JWKSFile == "" }
+
+func (c *Config) checkTokens() error {
+	switch {
+	case c.Accept&^(ContractTokens|OAuthTokens) != 0:
+		return configError("Accept is %d; use ContractTokens, OAuthTokens or both", c.Accept)
+	case c.takes(OAuthTokens) && c.OAuthAudience == "":
+		return configError("OAuthAudience is empty, and OAuth access tokens always name one: the issuer unless their client asked for another")
+	case !c.takes(OAuthTokens) && (c.SharedAudience || c.OAuthAudience != c.Audience):
+		return configError("OAuthAudience and SharedAudience are about OAuth access tokens; set Accept to take those")
+	case !c.takes(ContractTokens) && (c.hasSecret() || c.Type != ""):
+		return configError("Secret and Type are about a contract's tokens; set Accept to ContractTokens, or to both")
+	case !c.takes(ContractTokens) && c.AllowApplicationTokens:
+		return configError("AllowApplicationTokens is about a contract's tokens; set Accept to both")
+	}
+	return nil
 }
 
 func (c *Config) checkKeys() error {
+	given := c.JWKS != nil || c.JWKSFile != ""
 	switch {
 	case c.JWKS != nil && c.JWKSFile != "":
 		return configError("JWKS and JWKSFile are both set; give one")
-	case c.Secret != nil && c.Revocations == nil && (c.JWKS != nil || c.JWKSFile != ""):
+	case given && !c.needsKeys():
 		return configError("Secret and a JWK Set are both set; tokens are of one contract, give what that one signs with")
 	case !c.fetches() && c.JWKSURL != "":
-		return configError("JWKSURL is set and keys are given; leave one out")
+		return configError("JWKSURL is set and no keys are fetched; leave it out")
 	case !c.fetches() && c.JWKSCacheFile != "":
 		return configError("JWKSCacheFile is set and no keys are fetched; leave it out")
 	}
@@ -180,11 +228,16 @@ func (c *Config) checkKeys() error {
 }
 
 func (c *Config) checkFeed() error {
-	if c.Revocations == nil {
-		if c.AllowApplicationTokens {
-			return configError("AllowApplicationTokens needs Revocations: a token without exp that nobody revokes is good for ever")
+	if c.AllowApplicationTokens {
+		switch {
+		case c.Revocations == nil && c.StatusLists == nil:
+			return configError("AllowApplicationTokens needs Revocations or StatusLists: a token without exp that nobody revokes is good for ever")
+		case c.Revocations != nil && c.Revocations.StaleOK, c.StatusLists != nil && c.StatusLists.StaleOK:
+			return configError("AllowApplicationTokens and StaleOK together would accept a revoked token for ever; leave one out")
 		}
-		return nil
+	}
+	if err := c.checkStatusLists(); err != nil || c.Revocations == nil {
+		return err
 	}
 	r := *c.Revocations
 	r.StaleAfter = or(r.StaleAfter, defaultStaleAfter)
@@ -196,14 +249,33 @@ func (c *Config) checkFeed() error {
 		return configError("Revocations needs Issuer: the feed must be the issuer's")
 	case r.Authorization == nil:
 		return configError("Revocations.Authorization is nil; readers of the feed authenticate")
-	case r.StaleOK && c.AllowApplicationTokens:
-		return configError("AllowApplicationTokens and StaleOK together would accept a revoked token for ever; leave one out")
 	case r.StaleAfter < leastStaleAfter:
 		return configError("StaleAfter is %s; at least %s is needed to hear of anything", r.StaleAfter, leastStaleAfter)
 	case r.MaxFacts < 0:
 		return configError("MaxFacts is negative")
 	}
 	return c.checkURL("Revocations.URL", r.URL)
+}
+
+func (c *Config) checkStatusLists() error {
+	if c.StatusLists == nil {
+		return nil
+	}
+	l := *c.StatusLists
+	l.Every = or(l.Every, defaultListEvery)
+	l.StaleAfter = or(l.StaleAfter, defaultStaleAfter)
+	l.MaxLists = or(l.MaxLists, defaultMaxLists)
+	l.MaxBytes = or(l.MaxBytes, defaultMaxBytes)
+	c.StatusLists = &l
+	switch {
+	case c.Issuer == "":
+		return configError("StatusLists needs Issuer: lists are fetched from there and from nowhere else")
+	case l.Every < leastListEvery || l.StaleAfter < 2*l.Every:
+		return configError("StatusLists.Every must be at least %s, and StaleAfter twice as long as it", leastListEvery)
+	case l.MaxLists < 0 || l.MaxBytes < 0:
+		return configError("StatusLists.MaxLists or MaxBytes is negative")
+	}
+	return c.checkURL("Issuer", c.Issuer)
 }
 
 // checkURL demands TLS: whoever can answer in the issuer's place can mint tokens.
@@ -253,31 +325,45 @@ func (c *Config) staticKeys() ([]*token.Key, error) {
 	return keys, nil
 }
 
-func (c *Config) secretKey() (*token.Key, error) {
-	k, err := token.NewHMAC("", c.Secret)
-	if c.AllowShortSecret && len(c.Secret) > 0 {
-		k, err = token.NewRequestKey(c.Secret)
+func (c *Config) secretKeys() ([]*token.Key, error) {
+	var keys []*token.Key
+	for _, secret := range c.secrets() {
+		k, err := token.NewHMAC("", secret)
+		if c.AllowShortSecret && len(secret) > 0 {
+			k, err = token.NewRequestKey(secret)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: Secret: %w", ErrConfig, err)
+		}
+		keys = append(keys, k)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: Secret: %w", ErrConfig, err)
-	}
-	return k, nil
+	return keys, nil
 }
 
-// rules are what tokens are judged by: those with exp first.
-func (c *Config) rules() []*token.Rules {
-	access := &token.Rules{
-		Kind: token.Access, KindClaim: c.KindClaim, KindValue: c.KindValue, Typ: c.Type,
-		Issuers: slices.Clone(c.Issuers), Audience: c.Audience,
+// rules are what tokens are judged by: a contract's, those with exp first, and OAuth's.
+func (c *Config) rules() (contract, oauth []*token.Rules) {
+	base := token.Rules{
+		Kind: token.Access, Issuers: slices.Clone(c.Issuers), Audience: c.Audience,
 		MaxLifetime: int64(c.MaxLifetime / time.Second), ExpirySkew: int64(c.Leeway / time.Second),
 		// Facts are compared with the epoch in the sid. A token without one could not be told from a revoked one.
 		RequireSession: c.Revocations != nil,
 	}
-	if !c.AllowApplicationTokens {
-		return []*token.Rules{access}
+	if c.takes(OAuthTokens) {
+		r := base
+		r.Typ, r.ForbiddenClaim, r.RequireClient = oauthType, c.KindClaim, true
+		r.Audience, r.SharedAudience = c.OAuthAudience, c.SharedAudience
+		oauth = append(oauth, &r)
 	}
-	application := *access
-	application.Kind, application.KindValue = token.Application, c.ApplicationKindValue
-	application.NoExpiry, application.RequireSession = true, false
-	return []*token.Rules{access, &application}
+	if c.takes(ContractTokens) {
+		access := base
+		access.KindClaim, access.KindValue, access.Typ, access.PlainTyp = c.KindClaim, c.KindValue, c.Type, true
+		contract = append(contract, &access)
+	}
+	if c.AllowApplicationTokens {
+		application := *contract[0]
+		application.Kind, application.KindValue = token.Application, c.ApplicationKindValue
+		application.NoExpiry, application.RequireSession = true, false
+		contract = append(contract, &application)
+	}
+	return contract, oauth
 }

@@ -7,6 +7,9 @@ import (
 	"sync/atomic"
 )
 
+// accountPrefix is what the ids of accounts begin with.
+const accountPrefix = "ac_"
+
 // noEpoch marks a token without a session id.
 const noEpoch = -1
 
@@ -49,6 +52,7 @@ type facts struct {
 
 	mu       sync.RWMutex
 	last     int64
+	log      string           // whose numbers these are; "" from a server that does not say
 	sessions map[string]int64 // sid: purge
 	tokens   map[string]int64 // jti: purge
 	subjects map[string][]mark
@@ -82,6 +86,11 @@ func (f *facts) add(list []fact, last int64) {
 		case "session":
 			f.sessions[x.Subject] = x.Purge
 		case "token":
+			// A fact that spares its own token takes back those before it: an application token was resumed.
+			if x.Spare != "" && x.Spare == x.Subject {
+				delete(f.tokens, x.Subject)
+				continue
+			}
 			f.tokens[x.Subject] = x.Purge
 		case "user", "apikey", "client": // ids of different kinds never coincide
 			f.subjects[x.Subject] = newest(f.subjects[x.Subject], m)
@@ -127,6 +136,9 @@ func later(a, b int64) int64 {
 
 // dead reports whether a token was revoked, as what it says about itself and the account have it.
 //
+// A contract may have put something of its own into the claims uid and acct. So sub counts beside uid, and an acct that is
+// no account's id does not stand in for the account that was configured.
+//
 // A token without a session id is an application token. It has no epoch, so facts on its user could be older than it;
 // it ends by a fact of its own.
 func (f *facts) dead(c *Claims, account string) bool {
@@ -144,12 +156,11 @@ func (f *facts) dead(c *Claims, account string) bool {
 	if _, dead := f.sessions[c.c.SessionID]; dead {
 		return true
 	}
-	if c.acct != "" {
-		account = c.acct
+	if f.hit(f.all, c) || f.hit(f.subjects[c.c.Subject], c) || c.uid != "" && f.hit(f.subjects[c.uid], c) ||
+		c.c.ClientID != "" && f.hit(f.subjects[c.c.ClientID], c) || c.acct != "" && f.hit(f.accounts[c.acct], c) {
+		return true
 	}
-	return f.hit(f.all, c) || f.hit(f.subjects[c.c.Subject], c) ||
-		c.c.ClientID != "" && f.hit(f.subjects[c.c.ClientID], c) ||
-		account != "" && f.hit(f.accounts[account], c)
+	return account != "" && !strings.HasPrefix(c.acct, accountPrefix) && f.hit(f.accounts[account], c)
 }
 
 func (f *facts) hit(marks []mark, c *Claims) bool {

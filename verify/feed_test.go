@@ -21,7 +21,7 @@ func TestRevocations(t *testing.T) {
 	bubbled(t, verifytest.Options{}, func(t *testing.T, issuer *verifytest.Issuer) {
 		v := issuer.Verifier(t, func(c *verify.Config) { c.AllowApplicationTokens = true; c.Revocations.Account = "default" })
 		issuer.RevokeToken("something before") // so that epochs are not 0
-		named := map[string]any{"acct": "other"}
+		named := map[string]any{"acct": "ac_other"}
 		tokens := map[string]string{}
 		for name, tok := range map[string]verifytest.Token{
 			"session":     {Subject: "u1", SessionID: "1-a"},

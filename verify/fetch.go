@@ -6,8 +6,13 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"mime"
 	"net/http"
+	"net/url"
+	"strconv"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/token"
 )
 
 const maxRedirects = 3
@@ -49,6 +54,62 @@ func get(client *http.Client, req *http.Request, limit int64) (*http.Response, [
 		return nil, nil, fmt.Errorf("the answer is longer than %d bytes", limit)
 	}
 	return res, body, nil
+}
+
+// statusError is an answer that is none.
+type statusError struct {
+	status int
+	after  time.Duration
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("status %d", e.status) }
+
+// answerError is the error of an answer with another status than hoped for.
+func answerError(res *http.Response) error {
+	after, _ := strconv.Atoi(res.Header.Get("Retry-After")) // a date, or nothing, is 0: our own pace
+	return &statusError{res.StatusCode, time.Duration(max(after, 0)) * time.Second}
+}
+
+// retryAfter is how long the server asks to wait, within reason.
+func retryAfter(err error) time.Duration {
+	var s *statusError
+	if errors.As(err, &s) {
+		return min(s.after, 2*mostRepoll)
+	}
+	return 0
+}
+
+// mediaType checks that the answer is a signed document of a type.
+func mediaType(res *http.Response, typ string) error {
+	got := res.Header.Get("Content-Type")
+	if kind, _, err := mime.ParseMediaType(got); err != nil || kind != "application/"+typ {
+		return fmt.Errorf("Content-Type is %q, application/%s is needed", got, typ)
+	}
+	return nil
+}
+
+// trusted reports whether a 304 from there means anything: it is not signed, so without TLS anyone in between could send
+// it for ever.
+func trusted(u *url.URL) bool { return u.Scheme == "https" || loopback(u) }
+
+// documents opens what the issuer signed beside tokens.
+type documents struct {
+	keys    func(context.Context) (*keySet, error)
+	refetch func(context.Context) bool
+}
+
+// open checks the signature. An unknown key may be a new one; the first fetch may have begun before it was there.
+func (d documents) open(ctx context.Context, text, typ string) ([]byte, error) {
+	for try := 0; ; try++ {
+		set, err := d.keys(ctx)
+		if err != nil {
+			return nil, err
+		}
+		payload, err := token.VerifyDocument(text, set.keys, typ)
+		if !errors.Is(err, ErrSignature) || try == 2 || !d.refetch(ctx) {
+			return payload, err
+		}
+	}
 }
 
 // pause waits, or returns false because ctx ended.

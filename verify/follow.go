@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -30,7 +29,27 @@ const (
 	feedSkew     = 30 // seconds by which the clocks may differ
 	mostFeedLife = 60 // seconds from iat to exp
 	purgeEvery   = time.Minute
+	maxLogID     = 64 // bytes
 )
+
+// Revocations says how the revocation feed is followed.
+type Revocations struct {
+	// URL is the feed; the default is Issuer + "/_sallyport/revocations".
+	URL string
+	// Authorization gives the value of the Authorization header, asked before each poll. It is needed.
+	Authorization func(ctx context.Context) (string, error)
+	// Account is the account whose users' tokens come here, for tokens that do not name theirs (claim acct). "" means
+	// that revocations of accounts are not seen in such tokens.
+	Account string
+	// StaleOK accepts tokens, with a line in the log, when the feed has not been heard for StaleAfter. The default is
+	// to refuse them with ErrStale.
+	StaleOK bool
+	// StaleAfter is how long a silence is too long; the default is 30 s, the least 15 s.
+	StaleAfter time.Duration
+	// MaxFacts bounds the revocations kept in memory; the default is 1,000,000, which take about 200 MB. When there are
+	// more the verifier is stale.
+	MaxFacts int
+}
 
 // follower keeps the facts of an issuer by asking for those above the last number it has.
 type follower struct {
@@ -39,8 +58,7 @@ type follower struct {
 	client     *http.Client
 	log        *slog.Logger
 	clock      func() time.Time
-	keys       func(context.Context) (*keySet, error)
-	refetch    func(context.Context) bool
+	docs       documents
 	keepTokens bool
 
 	facts atomic.Pointer[facts]
@@ -75,10 +93,10 @@ func (h *heardAt) silence() time.Duration {
 	return max(now.Sub(h.start)-time.Duration(h.mono.Load()), time.Duration(now.UnixNano()-h.wall.Load()))
 }
 
-func newFollower(c *Config) *follower {
+func newFollower(c *Config, v *Verifier) *follower {
 	f := &follower{
 		feed: c.Revocations, issuer: c.Issuer, client: c.HTTPClient, log: c.Logger, clock: c.Clock,
-		keepTokens: c.AllowApplicationTokens, first: make(chan struct{}),
+		docs: documents{v.public, v.refetch}, keepTokens: c.AllowApplicationTokens, first: make(chan struct{}),
 	}
 	f.since.start = time.Now()
 	f.facts.Store(newFacts(1))
@@ -156,36 +174,19 @@ func (f *follower) report(ctx context.Context, err error, failures int) {
 	}
 }
 
-// statusError is an answer that is none.
-type statusError struct {
-	status int
-	after  time.Duration
-}
-
-func (e *statusError) Error() string { return fmt.Sprintf("status %d", e.status) }
-
-func retryAfter(err error) time.Duration {
-	var s *statusError
-	if errors.As(err, &s) {
-		return min(s.after, 2*mostRepoll)
-	}
-	return 0
-}
-
 // poll asks once and takes in what it hears. news is true when it should be asked again at once.
 func (f *follower) poll(ctx context.Context, mayWait bool) (news bool, err error) {
-	since, wait, timeout := int64(0), 0, reloadTime
-	if f.building != nil {
-		since = f.building.last
-	} else {
-		since, timeout = f.facts.Load().last, pollTimeout
+	known, wait, timeout := f.building, 0, reloadTime
+	if known == nil {
+		known, timeout = f.facts.Load(), pollTimeout
 		if mayWait {
 			wait = pollWait
 		}
 	}
+	since := known.last
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	body, err := f.ask(ctx, since, wait)
+	body, err := f.ask(ctx, since, known.log, wait)
 	if err != nil {
 		return false, err
 	}
@@ -195,7 +196,7 @@ func (f *follower) poll(ctx context.Context, mayWait bool) (news bool, err error
 		}
 		return false, f.heard(f.facts.Load())
 	}
-	a, err := f.read(ctx, body, since)
+	a, err := f.read(ctx, body, since, known.log)
 	if err != nil {
 		return false, err
 	}
@@ -203,7 +204,7 @@ func (f *follower) poll(ctx context.Context, mayWait bool) (news bool, err error
 }
 
 // ask sends the question. A nil body means that there is nothing new.
-func (f *follower) ask(ctx context.Context, since int64, wait int) ([]byte, error) {
+func (f *follower) ask(ctx context.Context, since int64, log string, wait int) ([]byte, error) {
 	u, err := url.Parse(f.feed.URL)
 	if err != nil {
 		return nil, err
@@ -211,6 +212,9 @@ func (f *follower) ask(ctx context.Context, since int64, wait int) ([]byte, erro
 	q := u.Query()
 	q.Set("since", strconv.FormatInt(since, 10))
 	q.Set("wait", strconv.Itoa(wait))
+	if since > 0 && log != "" {
+		q.Set("log", log)
+	}
 	u.RawQuery = q.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
@@ -228,19 +232,14 @@ func (f *follower) ask(ctx context.Context, since int64, wait int) ([]byte, erro
 	}
 	switch res.StatusCode {
 	case http.StatusOK:
-		if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || kind != "application/"+feedType {
-			return nil, fmt.Errorf("Content-Type is %q, application/%s is needed", res.Header.Get("Content-Type"), feedType)
-		}
-		return body, nil
+		return body, mediaType(res, feedType)
 	case http.StatusNotModified:
-		// It is not signed. Without TLS anyone in between could send it for ever.
-		if res.TLS == nil && !loopback(u) {
+		if !trusted(u) {
 			return nil, errors.New("status 304 over plain HTTP is no proof of anything")
 		}
 		return nil, nil
 	}
-	after, _ := strconv.Atoi(res.Header.Get("Retry-After")) // a date, or nothing, is 0: our own pace
-	return nil, &statusError{res.StatusCode, time.Duration(max(after, 0)) * time.Second}
+	return nil, answerError(res)
 }
 
 // answer is the payload of the feed.
@@ -248,6 +247,7 @@ type answer struct {
 	Issuer    string `json:"iss"`
 	IssuedAt  int64  `json:"iat"`
 	ExpiresAt int64  `json:"exp"`
+	Log       string `json:"log"` // which numbering this is; another one is another store
 	Since     int64  `json:"since"`
 	Last      int64  `json:"last"`
 	Full      bool   `json:"full"`
@@ -256,8 +256,8 @@ type answer struct {
 }
 
 // read checks signature, issuer, time and order of an answer.
-func (f *follower) read(ctx context.Context, body []byte, since int64) (*answer, error) {
-	payload, err := f.open(ctx, string(body))
+func (f *follower) read(ctx context.Context, body []byte, since int64, log string) (*answer, error) {
+	payload, err := f.docs.open(ctx, string(body), feedType)
 	if err != nil {
 		return nil, err
 	}
@@ -265,25 +265,11 @@ func (f *follower) read(ctx context.Context, body []byte, since int64) (*answer,
 	if err := json.Unmarshal(payload, &a); err != nil {
 		return nil, fmt.Errorf("payload: %w", err)
 	}
-	return &a, a.check(f.issuer, since, f.clock().Unix())
-}
-
-// open checks the signature. An unknown key may be a new one; the first fetch may have begun before it was there.
-func (f *follower) open(ctx context.Context, text string) ([]byte, error) {
-	for try := 0; ; try++ {
-		set, err := f.keys(ctx)
-		if err != nil {
-			return nil, err
-		}
-		payload, err := token.VerifyDocument(text, set.keys, feedType)
-		if !errors.Is(err, ErrSignature) || try == 2 || !f.refetch(ctx) {
-			return payload, err
-		}
-	}
+	return &a, a.check(f.issuer, since, log, f.clock().Unix())
 }
 
 // check refuses an answer of another issuer, to another question or from another time, and one that is out of order.
-func (a *answer) check(issuer string, since, now int64) error {
+func (a *answer) check(issuer string, since int64, log string, now int64) error {
 	switch {
 	case a.Issuer != issuer:
 		return fmt.Errorf("%w: the feed is of %q", ErrIssuer, a.Issuer)
@@ -293,7 +279,9 @@ func (a *answer) check(issuer string, since, now int64) error {
 		return fmt.Errorf("%w: the answer was made %d s ahead of our clock", ErrNotYetValid, a.IssuedAt-now)
 	case a.ExpiresAt+feedSkew <= now:
 		return fmt.Errorf("%w: the answer expired %d s ago; compare the clocks", ErrExpired, now-a.ExpiresAt)
-	case a.Since != since:
+	case len(a.Log) > maxLogID:
+		return fmt.Errorf("log has %d bytes, more than %d", len(a.Log), maxLogID)
+	case a.Since != since && !a.restarts(since, log):
 		return fmt.Errorf("the answer is to since=%d, asked was %d", a.Since, since)
 	case a.Last < 0:
 		return fmt.Errorf("last is %d", a.Last)
@@ -315,22 +303,35 @@ func (a *answer) check(issuer string, since, now int64) error {
 	return nil
 }
 
+// restarts reports that the answer is the beginning of everything though more was known, since the log is another one.
+// One of the same log would be an old answer that somebody sends again.
+func (a *answer) restarts(since int64, log string) bool {
+	return since > 0 && a.Since == 0 && a.Full && a.Log != log
+}
+
 // take puts an answer into memory.
 func (f *follower) take(a *answer, since int64) (news bool, err error) {
-	if since > 0 && (a.Full || a.Last < since) {
-		// The log is not the one we followed: a store was restored from a backup. What we have stays in force until
-		// all of the other is here. The next poll is not hurried, in case the server says so each time.
-		f.log.Warn("verify: the feed starts over; reading all revocations again", "had", since, "last", a.Last)
-		f.building = newFacts(0)
-		return false, nil
-	}
 	known := f.building
 	if known == nil {
 		known = f.facts.Load()
 	}
+	again := a.restarts(since, known.log)
+	switch {
+	case again:
+		f.startOver(since, a)
+		known = f.building
+	case since > 0 && (a.Full || a.Last < since || a.Log != known.log):
+		// The log is not the one we followed, such as that of a store restored from a backup.
+		f.startOver(since, a)
+		return false, nil
+	}
+	if a.Since == 0 {
+		known.log = a.Log
+	}
 	known.add(a.Facts, a.Last)
+	// What follows a start over is not hurried, in case the server says so each time.
 	if a.More {
-		return true, f.room(known)
+		return !again, f.room(known)
 	}
 	news = len(a.Facts) > 0
 	if f.building != nil {
@@ -338,9 +339,15 @@ func (f *follower) take(a *answer, since int64) (news bool, err error) {
 		known.version.Store(f.facts.Load().version.Load() + 1)
 		f.facts.Store(known)
 		f.building = nil
-		news = true
+		news = !again
 	}
 	return news, f.heard(known)
+}
+
+// startOver begins to read everything. What was known stays in force until all of the other is here.
+func (f *follower) startOver(since int64, a *answer) {
+	f.log.Warn("verify: the feed starts over; reading all revocations again", "had", since, "last", a.Last, "log", a.Log)
+	f.building = newFacts(0)
 }
 
 // heard notes that all facts are here as of now, and sweeps now and then.

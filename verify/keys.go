@@ -6,7 +6,8 @@ import (
 	"github.com/sallyport/sallyport/internal/token"
 )
 
-// keySet is keys as of one moment. It does not change; another takes its place.
+// keySet is keys as of one moment, and what tokens under them are judged by. It does not change; another takes its
+// place.
 type keySet struct {
 	keys       []*token.Key
 	candidates []token.Candidate // the keys with the rules

@@ -15,9 +15,11 @@ import (
 // Verifier checks tokens. It is safe for concurrent use. Close it when it is not needed any more.
 type Verifier struct {
 	cfg      Config
-	fixed    *keySet     // where tokens are checked with keys that were given
-	remote   *remoteKeys // nil where nothing is fetched
-	follower *follower   // nil without a feed
+	secrets  *keySet      // nil where public keys verify everything
+	given    *keySet      // public keys that were given, else nil
+	remote   *remoteKeys  // nil where nothing is fetched
+	follower *follower    // nil without a feed
+	lists    *statusLists // nil where none are looked up
 	cache    *cache
 
 	cancel context.CancelFunc
@@ -39,45 +41,54 @@ func New(c Config) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Scopes = slices.Clone(c.Scopes)
-	rules := c.rules()
-	v := &Verifier{cfg: c, cache: newCache(c.CacheSize), news: make(chan struct{})}
-	if given != nil {
-		v.fixed = newKeySet(given, rules)
+	secrets, err := c.secretKeys()
+	if err != nil {
+		return nil, err
 	}
-	feedKeys := v.fixed
-	if c.Secret != nil {
-		key, err := c.secretKey()
-		if err != nil {
-			return nil, err
-		}
-		v.fixed = newKeySet([]*token.Key{key}, rules)
+	c.Scopes = slices.Clone(c.Scopes)
+	v := &Verifier{cfg: c, cache: newCache(c.CacheSize), news: make(chan struct{})}
+	contract, public := c.rules()
+	if secrets != nil {
+		v.secrets = newKeySet(secrets, contract)
+	} else {
+		public = append(contract, public...)
+	}
+	if given != nil {
+		v.given = newKeySet(given, public)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	v.cancel = cancel
 	if c.fetches() {
-		v.remote = newRemoteKeys(&c, rules)
+		v.remote = newRemoteKeys(&c, public)
 		v.done.Go(func() { v.remote.run(ctx, v.changed) })
 	}
+	if c.StatusLists != nil {
+		v.lists = newStatusLists(ctx, &c, v)
+	}
 	if c.Revocations != nil {
-		v.follower = newFollower(&c)
-		v.follower.keys, v.follower.refetch = v.keysFor(feedKeys)
+		v.follower = newFollower(&c, v)
 		v.done.Go(func() { v.follower.run(ctx, v.changed) })
 	}
 	return v, nil
 }
 
-// keysFor returns how to get keys, and newer ones: the fixed set, or what is fetched.
-func (v *Verifier) keysFor(fixed *keySet) (current func(context.Context) (*keySet, error), refetch func(context.Context) bool) {
-	if fixed != nil {
-		return func(context.Context) (*keySet, error) { return fixed, nil }, func(context.Context) bool { return false }
+// public returns the issuer's public keys, those that sign documents among them. It waits for the first ones.
+func (v *Verifier) public(ctx context.Context) (*keySet, error) {
+	if v.remote == nil {
+		return v.given, nil
 	}
-	return v.remote.current, v.remote.demand
+	return v.remote.current(ctx)
+}
+
+// refetch asks for newer public keys. It answers false where there is no use in trying again.
+func (v *Verifier) refetch(ctx context.Context) bool {
+	return v.remote != nil && v.remote.demand(ctx)
 }
 
 // Close stops what runs in the background and waits for its end. Verify then gives ErrClosed. It may be called again.
 func (v *Verifier) Close() {
 	v.closed.Store(true)
+	v.lists.close()
 	v.cancel()
 	v.done.Wait()
 	v.changed()
@@ -94,8 +105,8 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Claims, error) {
 		return nil, ErrClosed
 	}
 	now := v.cfg.Clock().UnixMilli()
-	if e := v.cache.get(raw); e != nil && e.keys == v.held() && e.from <= now && now < e.until {
-		if err := v.follower.check(ctx, e.claims, &e.checked); err != nil {
+	if e := v.cache.get(raw); e != nil && e.keys.inUse(v) && e.from <= now && now < e.until {
+		if err := v.alive(ctx, e); err != nil {
 			return nil, err
 		}
 		return e.claims, nil
@@ -103,12 +114,23 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Claims, error) {
 	return v.verifyNew(ctx, raw, now)
 }
 
-// held returns the keys that tokens are checked with, nil when there are none.
+// inUse reports whether tokens that verified under the keys may count as verified still.
+func (s *keySet) inUse(v *Verifier) bool { return s == v.secrets || s == v.held() }
+
+// held returns the public keys at hand, nil when there are none.
 func (v *Verifier) held() *keySet {
-	if v.fixed != nil {
-		return v.fixed
+	if v.remote != nil {
+		return v.remote.set.Load()
 	}
-	return v.remote.set.Load()
+	return v.given
+}
+
+// alive looks for revocations: nil, ErrRevoked, ErrStale, or ErrClaims for a token whose status cannot be looked up.
+func (v *Verifier) alive(ctx context.Context, e *entry) error {
+	if err := v.follower.check(ctx, e.claims, &e.checked); err != nil {
+		return err
+	}
+	return v.lists.check(ctx, e.claims)
 }
 
 // verifyNew checks a token that is not remembered, or not as it was.
@@ -117,27 +139,69 @@ func (v *Verifier) verifyNew(ctx context.Context, raw string, now int64) (*Claim
 	if err != nil {
 		return nil, err
 	}
-	e := &entry{claims: newClaims(c), keys: set, from: validFrom(c), until: v.validUntil(c)}
-	if v.follower != nil && c.SessionID != "" && e.claims.epoch == noEpoch {
-		return nil, fmt.Errorf("%w: sid does not start with an epoch, so revocations cannot be told", ErrClaims)
-	}
-	if err := needScopes(e.claims, v.cfg.Scopes); err != nil {
+	claims, err := v.claimsOf(c)
+	if err != nil {
 		return nil, err
 	}
-	if err := v.follower.check(ctx, e.claims, &e.checked); err != nil {
+	if err := needScopes(claims, v.cfg.Scopes); err != nil {
+		return nil, err
+	}
+	e := &entry{claims: claims, keys: set, from: validFrom(c), until: v.validUntil(c)}
+	if err := v.alive(ctx, e); err != nil {
 		return nil, err
 	}
 	v.cache.put(raw, e)
 	return e.claims, nil
 }
 
-// identify checks everything but scope and revocation. Where keys are fetched, a token that none of them made may be
-// of one that is new.
-func (v *Verifier) identify(ctx context.Context, raw string, now int64) (*keySet, *token.Claims, error) {
-	if v.fixed != nil {
-		_, c, err := token.Identify(raw, v.fixed.candidates, now)
-		return v.fixed, c, err
+// claimsOf reads what revocations are told by.
+func (v *Verifier) claimsOf(c *token.Claims) (*Claims, error) {
+	out := newClaims(c)
+	if v.follower != nil && c.SessionID != "" && out.epoch == noEpoch {
+		return nil, fmt.Errorf("%w: sid does not start with an epoch, so revocations cannot be told", ErrClaims)
 	}
+	if v.lists == nil {
+		return out, nil
+	}
+	var err error
+	if out.status, err = v.lists.reference(c); err != nil {
+		return nil, err
+	}
+	if out.status != nil {
+		return out, nil
+	}
+	if c.ExpiresAt == token.Absent && v.follower == nil {
+		return nil, fmt.Errorf("%w: a token without exp must name a status list", ErrClaims)
+	}
+	if v.cfg.StatusLists.Require {
+		return nil, fmt.Errorf("%w: the token names no status list", ErrClaims)
+	}
+	return out, nil
+}
+
+// identify checks everything but scope and revocation.
+func (v *Verifier) identify(ctx context.Context, raw string, now int64) (*keySet, *token.Claims, error) {
+	if v.secrets != nil {
+		_, c, err := token.Identify(raw, v.secrets.candidates, now)
+		if !errors.Is(err, ErrSignature) || !v.cfg.takes(OAuthTokens) || symmetric(raw) {
+			return v.secrets, c, err
+		}
+	}
+	if v.remote != nil {
+		return v.identifyRemote(ctx, raw, now)
+	}
+	_, c, err := token.Identify(raw, v.given.candidates, now)
+	return v.given, c, err
+}
+
+// symmetric reports that a token says it was made with a secret, so that no public key can have made it.
+func symmetric(raw string) bool {
+	u, err := token.Inspect(raw)
+	return err == nil && u.Algorithm.Symmetric()
+}
+
+// identifyRemote checks with the keys that are fetched. A token that none of them made may be of one that is new.
+func (v *Verifier) identifyRemote(ctx context.Context, raw string, now int64) (*keySet, *token.Claims, error) {
 	set, err := v.remote.current(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -223,7 +287,7 @@ func (v *Verifier) unready() error {
 	switch {
 	case v.closed.Load():
 		return ErrClosed
-	case v.held() == nil:
+	case v.cfg.needsKeys() && v.held() == nil:
 		return ErrKeys
 	case v.follower != nil && v.follower.stale():
 		return ErrStale

@@ -8,7 +8,7 @@
 //		issuer.RevokeToken("…")
 //	}
 //
-// An Issuer publishes keys, serves the revocation feed, mints tokens with the claims that a test wants, wrong ones
+// An Issuer publishes keys, serves the revocation feed and status lists, mints tokens with the claims that a test wants, wrong ones
 // included, rotates its keys and revokes. Its clock stands still until Advance moves it; Issuer.Config gives a
 // configuration that uses the same clock.
 //
@@ -38,13 +38,15 @@ type Options struct {
 	Audience string
 	// Algorithm signs the tokens: ES256 (the default), EdDSA or RS256.
 	Algorithm string
-	// Secret makes it an issuer of HS256 tokens under a shared secret, at least 32 bytes. The feed is signed with a
-	// published key all the same.
+	// Secret makes it an issuer of HS256 tokens under a shared secret, at least 32 bytes. The feed, the status lists and
+	// OAuth access tokens are signed with a published key all the same.
 	Secret []byte
 	// MaxAge is for how long keys may be cached; the default is five minutes.
 	MaxAge time.Duration
 	// PageSize is how many revocations one answer of the feed holds; the default is 1000.
 	PageSize int
+	// StatusLists makes every token name its place in a status list: sessions in one, application tokens in another.
+	StatusLists bool
 	// Now is where the clock begins; the default is the present.
 	Now time.Time
 }
@@ -64,15 +66,22 @@ type Issuer struct {
 	keys    []*key
 	facts   []fact
 	last    int64
+	log     string // whose numbers those are
+	minted  []minted
+	lists   map[string]*statusList
 	down    bool
 	changed chan struct{} // closed at each change that a waiting poll should see
 	fetches int
 	polls   int
+	reads   int
 }
 
 // New makes an Issuer without a server. It is an http.Handler, and Client reaches it.
 func New(url string, opts Options) *Issuer {
-	i := &Issuer{url: url, opts: opts, now: opts.Now, authorization: "Bearer " + rand.Text(), changed: make(chan struct{})}
+	i := &Issuer{
+		url: url, opts: opts, now: opts.Now, authorization: "Bearer " + rand.Text(), changed: make(chan struct{}),
+		log: newLog(), lists: newLists(url),
+	}
 	if i.opts.Algorithm == "" {
 		i.opts.Algorithm = string(token.ES256)
 	}
@@ -86,10 +95,7 @@ func New(url string, opts Options) *Issuer {
 		i.now = time.Now()
 	}
 	if opts.Secret != nil {
-		var err error
-		if i.secret, err = token.NewHMAC("", opts.Secret); err != nil {
-			panic(err)
-		}
+		i.SetSecret(opts.Secret)
 		i.macKey = []byte(rand.Text() + rand.Text())
 	}
 	i.client = &http.Client{Transport: inProcess{i}}
@@ -136,12 +142,17 @@ func (i *Issuer) Advance(d time.Duration) {
 	i.now = i.now.Add(d)
 }
 
-// Config returns a configuration for verifiers of this issuer's tokens, following its feed, by its clock.
+// Config returns a configuration for verifiers of this issuer's tokens, following its feed and, with
+// Options.StatusLists, its lists, by its clock.
 func (i *Issuer) Config() verify.Config {
-	return verify.Config{
+	c := verify.Config{
 		Issuer: i.url, Audience: i.opts.Audience, Secret: i.opts.Secret, HTTPClient: i.client, AllowPlainHTTP: true, Clock: i.Now,
 		Revocations: &verify.Revocations{Authorization: i.Authorization},
 	}
+	if i.opts.StatusLists {
+		c.StatusLists = &verify.StatusLists{}
+	}
+	return c
 }
 
 // Verifier starts a verifier with Config, changed as the caller wishes, waits until it is ready and closes it when the
@@ -185,6 +196,13 @@ func (i *Issuer) Polls() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.polls
+}
+
+// ListReads is how often a status list was asked for.
+func (i *Issuer) ListReads() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.reads
 }
 
 // wake lets polls that wait look again. mu is held.

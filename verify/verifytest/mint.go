@@ -20,10 +20,12 @@ type Token struct {
 	Scope     string        // "" leaves it out
 	ClientID  string        // "" leaves it out
 	Kind      string        // default "access"
-	Type      string        // typ of the header, default "JWT"
+	Type      string        // typ of the header, default "JWT", or "at+jwt" with OAuth
 	Lifetime  time.Duration // default 15 minutes; may be negative
 	// Application makes an application token: of kind "application" unless Kind says otherwise, without exp and sid.
 	Application bool
+	// OAuth makes an access token of the OAuth endpoints (RFC 9068), with a client, and an audience if need be.
+	OAuth bool
 	// Claims are put over all others. A nil value takes a claim away.
 	Claims map[string]any
 }
@@ -44,6 +46,9 @@ func (i *Issuer) Mint(t Token) string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	claims := i.claims(t)
+	if i.opts.StatusLists {
+		i.place(claims)
+	}
 	for name, value := range t.Claims {
 		if value == nil {
 			delete(claims, name)
@@ -56,11 +61,14 @@ func (i *Issuer) Mint(t Token) string {
 		panic(fmt.Errorf("verifytest: claims: %w", err))
 	}
 	h := token.Header{Typ: t.Type}
-	if h.Typ == "" {
+	switch {
+	case h.Typ == "" && t.OAuth:
+		h.Typ = "at+jwt"
+	case h.Typ == "":
 		h.Typ = "JWT"
 	}
 	var raw string
-	if i.secret != nil {
+	if i.secret != nil && !t.OAuth {
 		h.OmitKeyID = true
 		raw, err = token.SignShared(i.secret, h, payload, i.macKey)
 	} else {
@@ -106,7 +114,28 @@ func (i *Issuer) claims(t Token) map[string]any {
 	if t.Audience != "" {
 		c["aud"] = t.Audience
 	}
+	if t.OAuth {
+		delete(c, "token_use")
+		if c["client_id"] == nil {
+			c["client_id"] = "client_1"
+		}
+		if c["aud"] == nil {
+			c["aud"] = i.url
+		}
+	}
 	return c
+}
+
+// SetSecret makes an issuer of HS256 tokens sign with another secret from now on. It panics if that is shorter than 32
+// bytes.
+func (i *Issuer) SetSecret(secret []byte) {
+	k, err := token.NewHMAC("", secret)
+	if err != nil {
+		panic(fmt.Errorf("verifytest: Secret: %w", err))
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.secret = k
 }
 
 // state is where a key stands.

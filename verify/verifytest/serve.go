@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/token"
@@ -15,7 +16,7 @@ import (
 
 const mostWait = 25 // seconds
 
-// ServeHTTP answers for keys and feed.
+// ServeHTTP answers for keys, feed and status lists.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	down := i.down
@@ -27,6 +28,8 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		i.serveKeys(w, r)
 	case r.URL.Path == "/_sallyport/revocations":
 		i.serveFeed(w, r)
+	case strings.HasPrefix(r.URL.Path, pathLists):
+		i.serveList(w, r)
 	default:
 		http.NotFound(w, r)
 	}
@@ -72,49 +75,6 @@ type fact struct {
 
 const factLife = 48 * time.Hour
 
-func (i *Issuer) revoke(kind, subject, spare string) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.last++
-	i.facts = append(i.facts, fact{i.last, kind, subject, spare, i.now.Add(factLife).Unix()})
-	i.wake()
-}
-
-// RevokeSession ends a session by its sid.
-func (i *Issuer) RevokeSession(sid string) { i.revoke("session", sid, "") }
-
-// RevokeToken ends one token by its jti.
-func (i *Issuer) RevokeToken(jti string) { i.revoke("token", jti, "") }
-
-// RevokeUser ends the sessions that a user has, but for the one whose sid is spared ("" spares none).
-func (i *Issuer) RevokeUser(sub, spare string) { i.revoke("user", sub, spare) }
-
-// RevokeAPIKey ends the sessions that an API key has.
-func (i *Issuer) RevokeAPIKey(sub string) { i.revoke("apikey", sub, "") }
-
-// RevokeClient ends the sessions that were opened for an OAuth client.
-func (i *Issuer) RevokeClient(clientID string) { i.revoke("client", clientID, "") }
-
-// RevokeAccount ends the sessions of all users of an account.
-func (i *Issuer) RevokeAccount(account string) { i.revoke("account", account, "") }
-
-// RevokeEverything ends all sessions.
-func (i *Issuer) RevokeEverything() { i.revoke("everything", "", "") }
-
-// LoseRevocations takes away the revocations above number last, as a store does that is restored from a backup.
-func (i *Issuer) LoseRevocations(last int64) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.last = min(i.last, last)
-	for n := range i.facts {
-		if i.facts[n].Number > last {
-			i.facts = i.facts[:n]
-			break
-		}
-	}
-	i.wake()
-}
-
 // LastRevocation is the number of the last revocation.
 func (i *Issuer) LastRevocation() int64 {
 	i.mu.Lock()
@@ -130,6 +90,7 @@ func (i *Issuer) serveFeed(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	since, err := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64)
+	log := r.URL.Query().Get("log")
 	wait, err2 := strconv.Atoi(r.URL.Query().Get("wait"))
 	if err != nil || err2 != nil || since < 0 || wait < 0 {
 		http.Error(w, "since and wait must be numbers", http.StatusBadRequest)
@@ -141,7 +102,7 @@ func (i *Issuer) serveFeed(w http.ResponseWriter, r *http.Request) {
 	timer := time.NewTimer(time.Duration(min(wait, mostWait)) * time.Second)
 	defer timer.Stop()
 	for expired := wait == 0; ; {
-		body, news, changed := i.answer(since)
+		body, news, changed := i.answer(since, log)
 		if body == "" {
 			http.Error(w, "down", http.StatusServiceUnavailable)
 			return
@@ -163,11 +124,15 @@ func (i *Issuer) serveFeed(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer signs what there is above since, "" when the issuer is down.
-func (i *Issuer) answer(since int64) (body string, news bool, changed chan struct{}) {
+func (i *Issuer) answer(since int64, log string) (body string, news bool, changed chan struct{}) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.down {
 		return "", false, nil
+	}
+	restart := log != "" && log != i.log
+	if restart {
+		since = 0
 	}
 	list := []fact{}
 	last, more := i.last, false
@@ -183,7 +148,7 @@ func (i *Issuer) answer(since int64) (body string, news bool, changed chan struc
 	}
 	now := i.now.Unix()
 	payload, err := json.Marshal(map[string]any{
-		"iss": i.url, "iat": now, "exp": now + 30, "since": since, "last": last, "full": since == 0, "more": more, "facts": list,
+		"iss": i.url, "iat": now, "exp": now + 30, "log": i.log, "since": since, "last": last, "full": since == 0, "more": more, "facts": list,
 	})
 	if err == nil {
 		body, err = token.SignDocument(i.active().key, "revocations+jwt", payload)
@@ -191,5 +156,5 @@ func (i *Issuer) answer(since int64) (body string, news bool, changed chan struc
 	if err != nil {
 		panic(fmt.Errorf("verifytest: feed: %w", err))
 	}
-	return body, len(list) > 0 || i.last < since, i.changed
+	return body, len(list) > 0 || i.last < since || restart, i.changed
 }
