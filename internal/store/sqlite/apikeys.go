@@ -142,7 +142,7 @@ func (s *Store) ChangeAPIKey(ctx context.Context, p *core.ChangeAPIKeyParams) (*
 		}
 		if p.EndSessions || k.State == core.Deleted {
 			k.Version++
-			if err := t.endSubject(core.FactAPIKey, k.ID, "", ending{reason: "api key", purgeAt: p.FactPurgeAt, now: p.Now}); err != nil {
+			if err := t.endSubject(core.FactAPIKey, k.ID, "", ending{reason: keyReason(k.State), purgeAt: p.FactPurgeAt, now: p.Now}); err != nil {
 				return err
 			}
 		}
@@ -157,6 +157,17 @@ func (s *Store) ChangeAPIKey(ctx context.Context, p *core.ChangeAPIKeyParams) (*
 		return nil, err
 	}
 	return &k, nil
+}
+
+// keyReason is the reason of a fact on an API key that is now in a state.
+func keyReason(s core.State) string {
+	switch s {
+	case core.Deleted:
+		return core.ReasonKeyDeleted
+	case core.Disabled:
+		return core.ReasonKeyDisabled
+	}
+	return "api key"
 }
 
 func (t *tx) storeAPIKey(k *core.APIKey) error {

@@ -121,7 +121,7 @@ func (s *Store) ChangeClient(ctx context.Context, p *core.ChangeClientParams) (*
 			return err
 		}
 		if p.EndSessions {
-			if err := t.endClient(&c, ending{reason: "client " + string(c.State), purgeAt: p.FactPurgeAt, now: p.Now}); err != nil {
+			if err := t.endClient(&c, ending{reason: core.ReasonClient + string(c.State), purgeAt: p.FactPurgeAt, now: p.Now}); err != nil {
 				return err
 			}
 		}

@@ -39,6 +39,23 @@ func (s *Store) AddFact(ctx context.Context, p *core.AddFactParams) (*core.Fact,
 	return &f, nil
 }
 
+// SkipFacts implements core.Facts.
+func (s *Store) SkipFacts(ctx context.Context, p *core.SkipFactsParams) error {
+	return s.multi(ctx, func(t *tx) error {
+		// The table has no row before the first fact.
+		_, err := t.exec(`INSERT INTO sqlite_sequence (name, seq) SELECT 'facts', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'facts')`)
+		if err != nil {
+			return err
+		}
+		if _, err := t.exec(`UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'facts'`, p.Above); err != nil {
+			return err
+		}
+		t.audit(p.Now, p.Event)
+		t.news = true
+		return nil
+	})
+}
+
 // FactsSince implements core.Facts. limit 0 means 1000; there is no other cap,
 // since a starting process wants them all.
 func (s *Store) FactsSince(ctx context.Context, n int64, limit int) (facts []core.Fact, last int64, err error) {

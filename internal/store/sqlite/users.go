@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -179,7 +180,7 @@ func (t *tx) storeUser(u *core.User) error {
 
 // userEffects carries out the consequences of a change.
 func (t *tx) userEffects(p *core.ChangeUserParams) error {
-	end := ending{reason: "user", purgeAt: p.FactPurgeAt, now: p.Now}
+	end := ending{reason: cmp.Or(p.FactReason, "user"), purgeAt: p.FactPurgeAt, now: p.Now}
 	if p.Effects.SuspendSessionTokens {
 		// Before the sessions end: which ones these are is read from their rows.
 		if err := t.suspendTokensOfLiveSessions(p.ID, p.Effects.SpareSession); err != nil {
@@ -229,7 +230,7 @@ func (s *Store) DeleteUser(ctx context.Context, p *core.DeleteUserParams) error 
 		if _, err := t.exec(`DELETE FROM known_networks WHERE user = ?`, u.ID); err != nil {
 			return err
 		}
-		end := ending{reason: "user deleted", purgeAt: p.FactPurgeAt, now: p.Now}
+		end := ending{reason: core.ReasonUserDeleted, purgeAt: p.FactPurgeAt, now: p.Now}
 		if err := t.endSubject(core.FactUser, u.ID, "", end); err != nil {
 			return err
 		}

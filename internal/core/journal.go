@@ -1,0 +1,252 @@
+package core
+
+import (
+	"context"
+	"sync"
+)
+
+// Journal keeps facts outside the store: what a store restored from a backup
+// has forgotten can be said to it again. A node writes what it commits before
+// it acknowledges it, and what it learns from other nodes soon after. Package
+// journal implements it.
+type Journal interface {
+	// Append makes entries survive power loss, in their order. A fact numbered
+	// at or below Highest is there already and is passed over. After an error
+	// nothing of the call counts as written.
+	Append(ctx context.Context, entries []JournalEntry) error
+	// Highest is the number of the last fact written.
+	Highest() int64
+}
+
+// JournalEntry is one record of the journal: a fact, a note or a mark.
+type JournalEntry struct {
+	Fact *Fact
+	Note *JournalNote
+	Mark *JournalMark
+	// KeepUntil is when the record may be dropped: when no store restored from
+	// a backup could make anything of it come back.
+	KeepUntil int64
+}
+
+// JournalNote tells of an end that is no fact, because no token need be looked
+// up for it: verifiers learn of it otherwise.
+type JournalNote struct {
+	Kind    NoteKind
+	Subject string
+	At      int64
+}
+
+// NoteKind says what a note is about.
+type NoteKind string
+
+// The kinds of notes.
+const (
+	// NoteKey: the signing key Subject was dropped. A restored store has it
+	// again, and whoever it was dropped for could sign with it.
+	NoteKey NoteKind = "key"
+	// NoteSecret: the API key or OAuth client Subject got another secret. A
+	// restored store would accept the former one again.
+	NoteSecret NoteKind = "secret"
+)
+
+// JournalMark says how far a node's audit chain had come. A store whose chain
+// is shorter, or another, is not the one the journal belongs to, also when
+// nothing was revoked between.
+type JournalMark struct {
+	Node     string
+	Sequence int64
+	Hash     [32]byte
+	At       int64
+}
+
+// journalKeepMS is how long facts on subjects, and notes, are kept at least:
+// what they ended (a password, a user, a key) has no lifetime of its own, so
+// it is as long as backups should be worth restoring.
+const journalKeepMS = 400 * 24 * 3600 * 1000
+
+// journalKeep says until when the journal has a fact. The store may forget a
+// fact on a session when the last access token is gone, because the row says
+// the same; a restored row does not, until the refresh token has expired too.
+func (s *Service) journalKeep(f *Fact) int64 {
+	switch f.Kind {
+	case FactSession, FactToken:
+		return max(f.PurgeAt, s.factPurgeAt(f.At))
+	}
+	return max(f.PurgeAt, f.At+journalKeepMS)
+}
+
+// journaling is what the service has yet to write to the journal.
+type journaling struct {
+	writer  chan struct{} // room for the one that writes
+	mu      sync.Mutex
+	pending []JournalEntry
+	reread  bool // entries were given up: read them from the store again
+	fault   error
+}
+
+// heardFacts notes facts just read from the log.
+func (s *Service) heardFacts(facts []Fact) {
+	if s.cfg.Journal == nil || len(facts) == 0 {
+		return
+	}
+	j := &s.journaling
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.reread {
+		return // settle reads them
+	}
+	written := s.cfg.Journal.Highest()
+	for i := range facts {
+		if facts[i].Number > written {
+			f := facts[i]
+			j.pending = append(j.pending, JournalEntry{Fact: &f, KeepUntil: s.journalKeep(&f)})
+		}
+	}
+}
+
+// settle writes what was heard to the journal. Every act that revokes calls it
+// before it answers: what was acknowledged outlives the store. Callers that
+// wait meanwhile share the next write. When it fails the revocation stands in
+// the store and is in force; the caller must not be told so, since a restored
+// store would not know, and repeating the act asks again.
+func (s *Service) settle(ctx context.Context) error {
+	if s.cfg.Journal == nil {
+		return nil
+	}
+	j := &s.journaling
+	select {
+	case j.writer <- struct{}{}:
+		defer func() { <-j.writer }()
+	case <-ctx.Done():
+		return journalErr(context.Cause(ctx))
+	}
+	j.mu.Lock()
+	entries, reread := j.pending, j.reread
+	j.pending = nil
+	j.mu.Unlock()
+	var err error
+	switch {
+	case reread:
+		err = s.rewriteJournal(ctx, entries)
+	case len(entries) > 0:
+		err = s.cfg.Journal.Append(ctx, entries)
+	default:
+		return nil
+	}
+	s.journalOutcome(entries, err)
+	if err != nil {
+		return journalErr(err)
+	}
+	return nil
+}
+
+// journalOutcome remembers how a write went. Facts that could not be written
+// are in the store; notes are nowhere else and are kept.
+func (s *Service) journalOutcome(entries []JournalEntry, err error) {
+	j := &s.journaling
+	j.mu.Lock()
+	was := j.fault
+	j.fault, j.reread = err, err != nil
+	if err != nil {
+		for _, e := range entries {
+			if e.Fact == nil {
+				j.pending = append(j.pending, e)
+			}
+		}
+	}
+	j.mu.Unlock()
+	switch {
+	case err != nil && was == nil:
+		s.observer.Alarm("facts_journal", err.Error())
+		s.log.Error("the facts journal cannot be written; revocations take effect and are answered 503 until it can", "err", err)
+	case err == nil && was != nil:
+		s.log.Info("the facts journal is written again")
+	}
+}
+
+// rewriteJournal writes notes, then the facts that the journal lacks.
+func (s *Service) rewriteJournal(ctx context.Context, entries []JournalEntry) error {
+	for {
+		facts, last, err := s.store.FactsSince(ctx, s.cfg.Journal.Highest(), 1000)
+		if err != nil {
+			return err
+		}
+		for i := range facts {
+			entries = append(entries, JournalEntry{Fact: &facts[i], KeepUntil: s.journalKeep(&facts[i])})
+		}
+		if len(entries) > 0 {
+			if err := s.cfg.Journal.Append(ctx, entries); err != nil {
+				return err
+			}
+		}
+		if entries = nil; len(facts) < 1000 || facts[len(facts)-1].Number >= last {
+			return nil
+		}
+	}
+}
+
+func journalErr(err error) error {
+	return &Error{
+		Code: Unavailable, Reason: "facts journal", RetryAfter: 1000, Err: err,
+		Message: "This took effect, but it could not be written to the facts journal, so it would not outlive a restored backup; try again",
+	}
+}
+
+// note writes a note to the journal, before the act it tells of: an end that
+// is noted and did not happen costs little at a restore, the reverse lets an
+// ended credential back in.
+func (s *Service) note(ctx context.Context, kind NoteKind, subject string, now int64) error {
+	if s.cfg.Journal == nil {
+		return nil
+	}
+	s.journaling.mu.Lock()
+	s.journaling.pending = append(s.journaling.pending, JournalEntry{
+		Note: &JournalNote{Kind: kind, Subject: subject, At: now}, KeepUntil: now + journalKeepMS,
+	})
+	s.journaling.mu.Unlock()
+	return s.settle(ctx)
+}
+
+// NoteKeyDropped notes in the journal that a signing key is about to be
+// dropped. *Error Unavailable when it cannot: then it must not be dropped yet.
+func (s *Service) NoteKeyDropped(ctx context.Context, key string) error {
+	return s.note(ctx, NoteKey, key, s.now())
+}
+
+// JournalFault is why the facts journal cannot be written, nil when it can.
+func (s *Service) JournalFault() error {
+	s.journaling.mu.Lock()
+	defer s.journaling.mu.Unlock()
+	return s.journaling.fault
+}
+
+// markJournal writes how far this node's audit chain has come, if the store
+// can tell.
+func (s *Service) markJournal(ctx context.Context) {
+	if s.cfg.Journal == nil || s.clock.inDoubt() {
+		return
+	}
+	m, err := AuditHead(ctx, s.store)
+	if err != nil || m == nil || m.Sequence == s.marked {
+		return // the store's own troubles are told of elsewhere
+	}
+	m.At = s.now()
+	if err := s.cfg.Journal.Append(ctx, []JournalEntry{{Mark: m}}); err != nil {
+		return // the next fact that cannot be written is told of
+	}
+	s.marked = m.Sequence
+}
+
+// AuditHead is the end of the audit chain of the node that the store names,
+// nil when the store names none or the chain is empty.
+func AuditHead(ctx context.Context, st Store) (*JournalMark, error) {
+	node, err := st.MetaGet(ctx, MetaNode)
+	if err != nil {
+		return nil, noRowIsNil(err)
+	}
+	last, err := st.ListAudit(ctx, AuditQuery{Node: node, Newest: true, Limit: 1})
+	if err != nil || len(last) == 0 {
+		return nil, err
+	}
+	return &JournalMark{Node: node, Sequence: last[0].Sequence, Hash: last[0].Hash, At: last[0].At}, nil
+}

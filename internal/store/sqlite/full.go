@@ -1,0 +1,4 @@
+package sqlite
+
+// WriteFault implements core.Store.
+func (s *Store) WriteFault() error { return nil }
