@@ -21,7 +21,7 @@ const olderDead = 4
 // violation here: nobody does them harm now.
 func (w *Worker) check(a *API) {
 	if err := w.checkGenerations(a); err != nil {
-		w.crew.Violate("listing sessions after the fault: %v", err)
+		w.crew.Violate(Silent, "listing sessions after the fault: %v", err)
 		return
 	}
 	if d := w.doubt; d != nil {
@@ -41,7 +41,7 @@ func (w *Worker) check(a *API) {
 
 func (w *Worker) must(err error, what any) {
 	if err != nil {
-		w.crew.Violate("the server did not answer after the fault: %v\n  %s", err, what)
+		w.crew.Violate(Silent, "the server did not answer after the fault: %v\n  %s", err, what)
 	}
 }
 
@@ -70,11 +70,11 @@ func (w *Worker) checkGenerations(a *API) error {
 		moving := w.doubt != nil && w.doubt.chain == c && c.mount.rotates
 		switch {
 		case !there:
-			w.crew.Violate("an acknowledged session is gone after the fault\n  %s", c)
+			w.crew.Violate(Lost, "an acknowledged session is gone after the fault\n  %s", c)
 		case gen < c.gen:
-			w.crew.Violate("a session went back to generation %d\n  %s", gen, c)
+			w.crew.Violate(Lost, "a session went back to generation %d\n  %s", gen, c)
 		case gen > c.gen+1 || gen == c.gen+1 && !moving:
-			w.crew.Violate("a session stands at generation %d, ahead of everything asked for\n  %s", gen, c)
+			w.crew.Violate(Odd, "a session stands at generation %d, ahead of everything asked for\n  %s", gen, c)
 		}
 		w.crew.Count("checked generation")
 	}
@@ -91,7 +91,7 @@ func (w *Worker) checkLive(a *API, c *chain) error {
 			return err
 		}
 		if w.accepted(r, http.StatusOK, c, "presenting the parent within the grace time") && r.Text(c.mount.Renewed) != c.refresh {
-			w.crew.Violate("the parent did not yield the newest refresh token again, byte for byte: %s\n  %s", r, c)
+			w.crew.Violate(Odd, "the parent did not yield the newest refresh token again, byte for byte: %s\n  %s", r, c)
 		}
 		w.crew.Count("checked parent")
 	}
@@ -136,7 +136,7 @@ func (w *Worker) retryRefresh(a *API, c *chain) {
 // left to revoke is an answer too.
 func (w *Worker) repeat(a *API, path string, in any, about any) {
 	if _, err := a.post(w.crew.ctx, path, in, nil); err != nil && !gone(err) {
-		w.crew.Violate("repeating %s: %v\n  %s", path, err, about)
+		w.crew.Violate(Odd, "repeating %s: %v\n  %s", path, err, about)
 	}
 }
 
@@ -149,7 +149,7 @@ func (w *Worker) settleUser(a *API, s *Subject, in admin.NewUser) {
 		err = a.get(w.crew.ctx, "/users/lookup", url.Values{"ref": {s.name}}, &made)
 	}
 	if err != nil {
-		w.crew.Violate("repeating the creation of a user: %v\n  %s", err, s)
+		w.crew.Violate(Odd, "repeating the creation of a user: %v\n  %s", err, s)
 		return
 	}
 	s.id = made.ID
@@ -215,9 +215,9 @@ func (w *Worker) refusedAs(r *Answer, m *Mount, status int, what string, about a
 	case r.NotNow():
 		w.crew.Count("busy")
 	case r.Status < 300:
-		w.crew.Violate("%s was ACCEPTED: %s\n  %s", what, r, about)
+		w.crew.Violate(Back, "%s was ACCEPTED: %s\n  %s", what, r, about)
 	case !m.refused(r, status, m.refusal):
-		w.crew.Violate("%s was not refused in the words of %s (status %d, members %v): %s\n  %s", what, m.Name, status, m.refusal, r, about)
+		w.crew.Violate(Odd, "%s was not refused in the words of %s (status %d, members %v): %s\n  %s", what, m.Name, status, m.refusal, r, about)
 	}
 }
 

@@ -32,6 +32,7 @@ type Crew struct {
 	counts     map[string]int
 	doubts     map[string]int
 	violations []string
+	wrongs     map[Wrong]int
 	acked      []time.Time // rotations, since the last TakeWrites
 	longest    time.Duration
 }
@@ -130,12 +131,12 @@ func (c *Crew) CheckLogin(a *API, rng *rand.Rand) { c.workers[rng.IntN(len(c.wor
 
 // CheckAudit demands that the audit log tells of no lost commit and no reuse.
 func (c *Crew) CheckAudit(a *API) error {
-	for _, kind := range []string{"refresh.store_behind", "refresh.reuse"} {
+	for kind, how := range map[string]Wrong{"refresh.store_behind": Lost, "refresh.reuse": LoggedOut} {
 		for rec, err := range admin.List[admin.AuditRecord](c.ctx, a.Nodes[0].Admin, "/audit", map[string][]string{"kind": {kind}}) {
 			if err != nil {
 				return fmt.Errorf("reading the audit log: %w", err)
 			}
-			c.Violate("the audit log tells of %s in session %s at %s", kind, rec.Session, rec.At)
+			c.Violate(how, "the audit log tells of %s in session %s at %s", kind, rec.Session, rec.At)
 		}
 	}
 	return nil
@@ -185,10 +186,27 @@ func (c *Crew) Writes() (at []time.Time, longest time.Duration) {
 	return at, longest
 }
 
+// Wrong is a way in which servers can fail their clients.
+type Wrong string
+
+// The ways. The first three are the promises; the rest is what keeps them from
+// being told apart.
+const (
+	Lost      Wrong = "acknowledged, then lost"
+	Back      Wrong = "ended, then accepted"
+	LoggedOut Wrong = "honest client refused"
+	Silent    Wrong = "no answer in time"
+	Odd       Wrong = "wrong answer"
+)
+
 // Violate takes down a story.
-func (c *Crew) Violate(format string, args ...any) {
+func (c *Crew) Violate(how Wrong, format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.wrongs == nil {
+		c.wrongs = map[Wrong]int{}
+	}
+	c.wrongs[how]++
 	story := fmt.Sprintf("round %d: ", c.Round) + fmt.Sprintf(format, args...)
 	c.violations = append(c.violations, story)
 	if len(c.violations) <= 20 {
@@ -208,6 +226,17 @@ func (c *Crew) Unknown() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return maps.Clone(c.doubts)
+}
+
+// Wrongs counts the violations by their kind, those that never happened too.
+func (c *Crew) Wrongs() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := map[string]int{}
+	for _, how := range []Wrong{Lost, Back, LoggedOut, Silent, Odd} {
+		all[string(how)] = c.wrongs[how]
+	}
+	return all
 }
 
 // Violations found so far.

@@ -63,7 +63,7 @@ func (w *Worker) load(ctx context.Context, a *API) {
 			if err := acts[i].do(w, a); err != nil {
 				w.crew.unknown(acts[i].name)
 				if a.Patience > 0 && w.crew.ctx.Err() == nil {
-					w.crew.Violate("worker %d: %s had no answer within %s: %v", w.n, acts[i].name, a.Patience, err)
+					w.crew.Violate(Silent, "worker %d: %s had no answer within %s: %v", w.n, acts[i].name, a.Patience, err)
 				}
 				return
 			}
@@ -83,7 +83,7 @@ func (w *Worker) accepted(r *Answer, status int, what any, doing string) bool {
 		w.crew.Count("busy")
 		return false
 	}
-	w.crew.Violate("%s was refused: %s\n  %s", doing, r, what)
+	w.crew.Violate(LoggedOut, "%s was refused: %s\n  %s", doing, r, what)
 	return false
 }
 
@@ -91,24 +91,24 @@ func (w *Worker) accepted(r *Answer, status int, what any, doing string) bool {
 func (w *Worker) take(c *chain, r *Answer, doing string) {
 	access := r.Text(c.mount.Access)
 	if access == "" {
-		w.crew.Violate("%s: the answer has no %s: %s\n  %s", doing, c.mount.Access, r, c)
+		w.crew.Violate(Odd, "%s: the answer has no %s: %s\n  %s", doing, c.mount.Access, r, c)
 		return
 	}
 	c.access = access
 	next := r.Text(c.mount.Renewed)
 	if !c.mount.rotates && c.refresh != "" {
 		if next != "" && next != c.refresh {
-			w.crew.Violate("%s: a contract that does not rotate gave another refresh token\n  %s", doing, c)
+			w.crew.Violate(Odd, "%s: a contract that does not rotate gave another refresh token\n  %s", doing, c)
 		}
 		return
 	}
 	cl, err := ReadClaims(next)
 	if err != nil {
-		w.crew.Violate("%s: %v\n  %s", doing, err, c)
+		w.crew.Violate(Odd, "%s: %v\n  %s", doing, err, c)
 		return
 	}
 	if c.refresh != "" && (cl.Gen != c.gen+1 || cl.SID != c.sid) {
-		w.crew.Violate("%s: generation %d of session %s came after this, want the next one\n  %s", doing, cl.Gen, cl.SID, c)
+		w.crew.Violate(Odd, "%s: generation %d of session %s came after this, want the next one\n  %s", doing, cl.Gen, cl.SID, c)
 	}
 	c.parent, c.refresh, c.gen, c.sid = c.refresh, next, cl.Gen, cl.SID
 	c.movedAt, c.moved = time.Now(), w.crew.Round
@@ -230,7 +230,7 @@ func (w *Worker) mint(a *API) error {
 	}
 	cl, err := ReadClaims(r.Text("token"))
 	if err != nil {
-		w.crew.Violate("minting an application token: %v: %s", err, r)
+		w.crew.Violate(Odd, "minting an application token: %v: %s", err, r)
 		return nil
 	}
 	w.tokens = append(w.tokens, &appToken{subject: c.subject, id: cl.JTI, text: r.Text("token"), made: w.crew.Round})
@@ -267,7 +267,7 @@ func (w *Worker) post(a *API, path string, in, out any, doing string, about any)
 	case notNow(p):
 		w.crew.Count("busy")
 	default:
-		w.crew.Violate("%s: %v\n  %s", doing, err, about)
+		w.crew.Violate(Odd, "%s: %v\n  %s", doing, err, about)
 	}
 	return false, nil
 }

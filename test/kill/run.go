@@ -139,7 +139,7 @@ func (r *run) once() error {
 	}
 	r.restarts = append(r.restarts, took)
 	if took >= r.ready {
-		r.crew.Violate("ready %s after the restart, want less than %s", took.Round(time.Millisecond), r.ready)
+		r.crew.Violate(clients.Odd, "ready %s after the restart, want less than %s", took.Round(time.Millisecond), r.ready)
 	}
 	a = r.api()
 	defer a.Close()
@@ -168,7 +168,7 @@ func (r *run) finish() error {
 			err = json.Unmarshal(out, &rep)
 		}
 		if err != nil || !rep.OK {
-			r.crew.Violate("audit verify with the server %s: %v %s", running, err, strings.TrimSpace(string(out)))
+			r.crew.Violate(clients.Odd, "audit verify with the server %s: %v %s", running, err, strings.TrimSpace(string(out)))
 		}
 		records = rep.Records
 	}
