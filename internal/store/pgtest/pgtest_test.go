@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -114,4 +115,43 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	t.Errorf("%s is still there", dir)
+}
+
+// TestStandby: what the primary had answered is on its synchronous standby
+// when the primary dies.
+func TestStandby(t *testing.T) {
+	Start(t) // skips where there is none
+	primary, err := Run(t.Context(), Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = primary.Close() }()
+	standby, err := primary.Standby(t.Context(), "", "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = standby.Close() }()
+	if err := primary.Configure(map[string]string{"synchronous_standby_names": "'one'"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := primary.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	if err := primary.AwaitSync(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := primary.Exec(ctx, "postgres", `CREATE TABLE t AS SELECT 1`); err != nil {
+		t.Fatal(err)
+	}
+	if err := primary.Stop(Immediate); err != nil {
+		t.Fatal(err)
+	}
+	if err := standby.Exec(ctx, "postgres", `SELECT pg_promote()`); err != nil {
+		t.Fatal(err)
+	}
+	if err := standby.Exec(ctx, "postgres", `INSERT INTO t VALUES (2)`); err != nil {
+		t.Errorf("the promoted standby: %v", err)
+	}
 }
