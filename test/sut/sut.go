@@ -29,14 +29,30 @@ const module = "github.com/sallyport/sallyport/"
 
 // Build compiles a package of this module, such as "cmd/sallyport", without
 // cgo into dir and returns the path of the binary.
-func Build(ctx context.Context, dir, pkg string) (string, error) {
+//
+// More arguments go to `go build`.
+func Build(ctx context.Context, dir, pkg string, args ...string) (string, error) {
+	root, err := Root(ctx)
+	if err != nil {
+		return "", err
+	}
 	out := filepath.Join(dir, filepath.Base(pkg))
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", out, module+pkg)
+	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build", "-trimpath", "-o", out}, args...), module+pkg)...)
+	cmd.Dir = root // a harness that is a module of its own has not all the sums
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building %s: %w\n%s", pkg, err, text)
 	}
 	return out, nil
+}
+
+// Root is the folder of this module's sources.
+func Root(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", strings.TrimSuffix(module, "/")).Output()
+	if err != nil {
+		return "", fmt.Errorf("looking for the sources: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 // FreePorts finds n ports of the loopback address that nobody listens on now.

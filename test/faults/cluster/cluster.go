@@ -323,8 +323,8 @@ const (
 func (c *Cluster) Kill(m *Member, v Victim) {
 	var pids []int
 	if v != Patroni {
-		if pid := readPID(filepath.Join(m.dir, "data", "postmaster.pid")); pid > 1 {
-			pids = family(pid)
+		if pid := ReadPID(filepath.Join(m.dir, "data", "postmaster.pid")); pid > 1 {
+			pids = Family(pid)
 		}
 	}
 	if v != Postgres {
@@ -332,7 +332,7 @@ func (c *Cluster) Kill(m *Member, v Victim) {
 		// children are PostgreSQL's when it started it: those are not its to lose.
 		m.patroni.end(syscall.SIGKILL, time.Second)
 	}
-	killAll(pids)
+	KillAll(pids)
 }
 
 // Heal starts the Patroni of a member again if it does not run; Patroni does
@@ -353,8 +353,8 @@ func (c *Cluster) Close() error {
 	}
 	for _, m := range c.Members {
 		m.patroni.end(syscall.SIGKILL, time.Second)
-		if pid := readPID(filepath.Join(m.dir, "data", "postmaster.pid")); pid > 1 {
-			killAll(family(pid))
+		if pid := ReadPID(filepath.Join(m.dir, "data", "postmaster.pid")); pid > 1 {
+			KillAll(Family(pid))
 		}
 	}
 	if c.etcd != nil {

@@ -136,8 +136,8 @@ func (g *guard) dismiss() error {
 	return errors.Join(err, g.pipe.Close(), g.cmd.Wait())
 }
 
-// family is a process and all its descendants, as /proc has them.
-func family(pid int) []int {
+// Family is a process and all its descendants, as /proc has them.
+func Family(pid int) []int {
 	children := map[int][]int{}
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -164,15 +164,15 @@ func family(pid int) []int {
 	return all
 }
 
-// killAll ends processes at once.
-func killAll(pids []int) {
+// KillAll ends processes at once.
+func KillAll(pids []int) {
 	for _, pid := range pids {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone already, which is what is wanted
 	}
 }
 
-// readPID reads the first line of a pid file, 0 when there is none.
-func readPID(path string) int {
+// ReadPID reads the first line of a pid file, 0 when there is none.
+func ReadPID(path string) int {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return 0
