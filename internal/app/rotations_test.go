@@ -62,14 +62,15 @@ func TestHundredRotations(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var tokens []held
-	keep := func(raw string, life time.Duration) {
+	keep := func(raw string, asked int64, life time.Duration) {
 		mu.Lock()
 		defer mu.Unlock()
-		tokens = append(tokens, held{raw, s.clock.Load() + life.Milliseconds()})
+		tokens = append(tokens, held{raw, asked + life.Milliseconds()})
 	}
 	mint := func() {
+		asked := s.clock.Load()
 		a := s.token(machine, "grant_type", core.GrantCredentials)
-		keep(a.want(200, "").text("access_token"), 14*time.Minute)
+		keep(a.want(200, "").text("access_token"), asked, 14*time.Minute)
 	}
 	var verified, failed atomic.Int64
 	patients := make([]*patient, 5)
@@ -133,7 +134,7 @@ func TestHundredRotations(t *testing.T) {
 		}
 		a := s.do("POST", "/api/auth/bearer/refresh", "", url.Values{"refresh_token": {refresh}}).want(200, "")
 		refresh = a.text("refresh_token")
-		keep(a.text("access_token"), 23*time.Hour)
+		keep(a.text("access_token"), s.clock.Load(), 23*time.Hour)
 		mint()
 		look()
 		for _, mount := range []string{"netography", "oauth"} {
