@@ -56,6 +56,9 @@ type Service interface {
 	SetClientState(ctx context.Context, actor core.Actor, id string, state core.State) (*core.OAuthClient, error)
 	DeleteClient(ctx context.Context, actor core.Actor, id string) error
 
+	ConsentsOf(ctx context.Context, user string) ([]core.NamedConsent, error)
+	WithdrawConsent(ctx context.Context, actor core.Actor, user, client string) error
+
 	InspectToken(ctx context.Context, raw string) (*core.Inspection, error)
 	ListAudit(ctx context.Context, q core.AuditQuery) ([]core.AuditRecord, error)
 }
@@ -149,6 +152,9 @@ func (a *api) table() map[string]methods {
 		"/users/{id}/enable":      {"POST": a.setUserState(core.Active)},
 		"/users/{id}/unlock":      {"POST": a.unlockUser},
 		"/users/{id}/compromised": {"POST": a.compromiseUser},
+		"/users/{id}/consents":    {"GET": a.listConsents},
+
+		"/users/{id}/consents/{client}": {"DELETE": a.withdrawConsent},
 
 		"/sessions":        {"GET": a.listSessions},
 		"/sessions/revoke": {"POST": a.revokeSessions},

@@ -36,7 +36,7 @@ func TestSessions(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready": cmdReady, "capture": cmdCapture, "request": cmdRequest, "corrupt": cmdCorrupt,
+			"ready": cmdReady, "capture": cmdCapture, "request": cmdRequest, "corrupt": cmdCorrupt, "allow": cmdAllow,
 		},
 	})
 }

@@ -24,6 +24,7 @@ type grammar struct {
 	Account  accountCmd  `cmd:"" group:"people" help:"Add, list and disable accounts (customers)."`
 	APIKey   apiKeyCmd   `cmd:"" name:"apikey" group:"people" help:"Make, rotate and delete API keys."`
 	Client   clientCmd   `cmd:"" group:"people" help:"Add, list and change OAuth clients."`
+	Consent  consentCmd  `cmd:"" group:"people" help:"List what users allowed OAuth clients, and take it back."`
 	Session  sessionCmd  `cmd:"" group:"people" help:"List sessions and end them."`
 	AppToken appTokenCmd `cmd:"" name:"apptoken" group:"people" help:"List application tokens and revoke them."`
 

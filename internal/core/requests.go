@@ -62,9 +62,9 @@ const (
 // MintRequest asks for an application token, by refresh token (vendor
 // contracts) or by access token.
 type MintRequest struct {
-	Mount    *Mount
-	Token    string
-	Kinds    []token.Kind // kinds accepted as the credential
+	Mount *Mount
+	Token string
+	Kinds []token.Kind // kinds accepted as the credential
 	// MaxAgeMS is how long ago the credential of the token's session may have
 	// been checked (SECURITY 46); 0 is DefaultMintAgeMS, AnyAge asks for nothing.
 	MaxAgeMS int64
