@@ -98,6 +98,14 @@ func (f *feed) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	switch log := r.URL.Query().Get("log"); {
+	case len(log) > 64:
+		return core.Errorf(core.BadRequest, "log is not the id of a log")
+	case log != "" && log != f.service.Incarnation():
+		// The reader followed the log of another life of the store: its number
+		// says nothing here.
+		since = 0
+	}
 	mayWait, done, err := f.admit(reader)
 	if err != nil {
 		return err
@@ -228,6 +236,7 @@ type feedAnswer struct {
 	Issuer   string     `json:"iss"`
 	IssuedAt int64      `json:"iat"`
 	Expires  int64      `json:"exp"`
+	Log      string     `json:"log"` // numbers of different logs cannot be compared
 	Since    int64      `json:"since"`
 	Last     int64      `json:"last"`
 	Full     bool       `json:"full"`
@@ -242,7 +251,7 @@ func (f *feed) answer(w http.ResponseWriter, r *http.Request, since int64) error
 	}
 	now := f.now() / 1000
 	a := feedAnswer{
-		Issuer: f.service.Issuer(), IssuedAt: now, Expires: now + feedLife, Since: since, Last: last, Full: since == 0, Facts: []feedFact{},
+		Issuer: f.service.Issuer(), IssuedAt: now, Expires: now + feedLife, Log: f.service.Incarnation(), Since: since, Last: last, Full: since == 0, Facts: []feedFact{},
 	}
 	if len(facts) > feedPage {
 		facts, a.More = facts[:feedPage], true
@@ -256,7 +265,7 @@ func (f *feed) answer(w http.ResponseWriter, r *http.Request, since int64) error
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	// Weak: iat and exp differ from answer to answer, what is told does not.
-	tag := `W/"r` + strconv.FormatInt(since, 10) + "-" + strconv.FormatInt(a.Last, 10) + `"`
+	tag := `W/"` + f.service.Incarnation() + "-" + strconv.FormatInt(since, 10) + "-" + strconv.FormatInt(a.Last, 10) + `"`
 	h.Set("ETag", tag)
 	if r.Header.Get("If-None-Match") == tag {
 		w.WriteHeader(http.StatusNotModified)

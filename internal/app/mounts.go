@@ -84,6 +84,7 @@ func (e *engine) enableOAuth(ctx context.Context, cfg *config.Config, serving bo
 	}
 	oc := core.OAuthConfig{
 		GraceMS: cfg.Sessions.Grace.Milliseconds(), BrowserMS: cfg.OAuth.LoginLifetime.Milliseconds(), BrowserIdleMS: cfg.OAuth.LoginIdle.Milliseconds(),
+		NoStatusList: !cfg.OAuth.StatusList,
 	}
 	if serving {
 		oc.MakeKey = func(ctx context.Context, set core.KeySet, alg token.Algorithm) error {
@@ -119,6 +120,7 @@ func (e *engine) mount(lib *library, cfg *config.Config, mc config.Mount) (*moun
 			}
 		}
 	}
+	put.Core.Policy.NoStatusList = mc.NoStatusList
 	return &mounted{cfg: mc, core: put.Core, contract: put}, nil
 }
 

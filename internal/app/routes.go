@@ -32,6 +32,7 @@ type front struct {
 	proxy   http.Handler   // nil without upstream
 	auth    http.Handler   // the forward-auth endpoints
 	feed    http.Handler   // the revocation feed
+	status  http.Handler   // the token status lists
 	openapi []byte         // nil where an upstream may have its own
 }
 
@@ -42,6 +43,9 @@ func (a *App) routes() (http.Handler, error) {
 		for _, r := range m.contract.Routes() {
 			if r.Pattern == pathJWKS || strings.HasPrefix(r.Pattern, pathOwn) {
 				return nil, fmt.Errorf("%s: the contract claims %s, which is our own path; give the mount a prefix", m.contract.Contract().File(), r.Pattern)
+			}
+			if ownsStatusLists(r.Pattern) {
+				return nil, fmt.Errorf("%s: the contract claims %s, where token status lists are served; give the mount a prefix", m.contract.Contract().File(), r.Pattern)
 			}
 			if a.cfg.OAuth.Enabled && oauth.Claims(r.Pattern) {
 				return nil, fmt.Errorf("%s: the contract claims %s, which OAuth serves; give the mount a prefix, or set oauth.enabled to false", m.contract.Contract().File(), r.Pattern)
@@ -54,7 +58,7 @@ func (a *App) routes() (http.Handler, error) {
 		return nil, err
 	}
 	a.feed = newFeed(a.engine)
-	f := &front{app: a, router: router, feed: a.feed.handler()}
+	f := &front{app: a, router: router, feed: a.feed.handler(), status: newStatusLists(a.engine).handler()}
 	if a.cfg.OAuth.Enabled {
 		if f.oauth, err = a.newOAuth(); err != nil {
 			return nil, err
@@ -99,6 +103,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case strings.HasPrefix(path, pathOwn):
 		f.auth.ServeHTTP(w, r)
+		return
+	case ownsStatusLists(path):
+		f.limited(f.status).ServeHTTP(w, r)
 		return
 	case f.oauth != nil && f.oauth.Owns(path):
 		f.limited(f.oauth).ServeHTTP(w, r)
@@ -243,7 +250,7 @@ func (x *extras) ExplainRoute(_ context.Context, q admin.RouteQuery) (*admin.Rou
 		return nil, core.Errorf(core.FieldInvalid, "%q is not a path", q.Path)
 	}
 	r := &http.Request{Method: q.Method, Host: q.Host, URL: u, Header: http.Header{}}
-	if f.oauth != nil && f.oauth.Owns(u.Path) || u.Path == pathJWKS || strings.HasPrefix(u.Path, pathOwn) || u.Path == pathOpenAPI && f.openapi != nil {
+	if f.oauth != nil && f.oauth.Owns(u.Path) || u.Path == pathJWKS || ownsStatusLists(u.Path) || strings.HasPrefix(u.Path, pathOwn) || u.Path == pathOpenAPI && f.openapi != nil {
 		return &admin.RouteAnswer{Handler: "own", Access: "public", Detail: "Sallyport answers it itself."}, nil
 	}
 	if m, _, ok := f.router.Match(r); ok {

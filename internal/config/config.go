@@ -72,6 +72,7 @@ type Config struct {
 		Enabled       bool
 		LoginLifetime time.Duration
 		LoginIdle     time.Duration
+		StatusList    bool
 		Stylesheet    string
 	}
 
@@ -153,7 +154,9 @@ type Mount struct {
 	Host, Prefix string
 	// Account is the shortname whose users this mount serves, or "any".
 	Account string
-	Keys    MountKeys
+	// NoStatusList leaves the status claim out of its tokens.
+	NoStatusList bool
+	Keys         MountKeys
 	// Source is where the mount was written.
 	Source string
 }

@@ -217,6 +217,20 @@ func (o object) text(name string, into *string, check func(any) string) {
 	}
 }
 
+// flag reads an optional member.
+func (o object) flag(name string, into *bool) {
+	v, ok := o.fields[name]
+	if !ok || v.kind == kindNull {
+		return
+	}
+	b, ok := parseBool(v)
+	if !ok {
+		o.fail(v.source, name, "want true or false, got %s", v.what())
+		return
+	}
+	*into = b
+}
+
 // list reads an optional member; check may be nil.
 func (o object) list(name string, into *[]string, check func(any) string) {
 	v, ok := o.fields[name]

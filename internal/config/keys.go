@@ -275,6 +275,10 @@ func bindPolicy(c *Config) []Key {
 			Doc: "A CSS file that takes the place of the one of the hosted login pages; docs/login-pages.md says what there is to style. It is read at start.",
 		},
 		{
+			Name: "oauth.status_list", Kind: KindBool, Default: "true", ptr: &c.OAuth.StatusList,
+			Doc: "Puts the status claim into the access tokens of OAuth sessions, for verifiers that read token status lists.",
+		},
+		{
 			Name: "limits.body", Kind: KindInt, Default: "65536", ptr: &l.Body, check: intBetween(1024, 16<<20),
 			Doc: "The largest request body of our own routes, in bytes. Proxied requests are not limited.",
 		},

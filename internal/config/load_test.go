@@ -130,7 +130,7 @@ var sample = map[string]string{
 	"limits.request_timeout": "3s", "limits.header_timeout": "4s", "limits.idle_timeout": "5s", "limits.connections": "99",
 	"limits.stranger_failures": "50", "limits.stranger_retry": "1m", "limits.known_network": "48h", "limits.application_tokens": "3",
 	"max_staleness": "2s", "master_key_file": "/mk", "log.format": "text", "log.level": "debug", "log.access": "false",
-	"oauth.enabled": "false", "keys.rotate_every": "720h", "keys.publish_ahead": "48h", "oauth.login_lifetime": "6h", "oauth.login_idle": "1h", "oauth.stylesheet": "/x/login.css", "metrics": "false", "pprof": "true", "shutdown_timeout": "3s", "dev": "true", "dev_off_loopback": "true",
+	"oauth.enabled": "false", "keys.rotate_every": "720h", "keys.publish_ahead": "48h", "oauth.login_lifetime": "6h", "oauth.login_idle": "1h", "oauth.status_list": "false", "oauth.stylesheet": "/x/login.css", "metrics": "false", "pprof": "true", "shutdown_timeout": "3s", "dev": "true", "dev_off_loopback": "true",
 }
 
 // TestEveryKeyEveryWay sets all keys by variables, by flags and by the printed
@@ -216,6 +216,7 @@ mounts:
     host: api.example.com
     prefix: /v2
     account: any
+    status_list: false
     keys:
       shared_secret_file: /run/secret
       shared_for: [access, application]
@@ -234,7 +235,7 @@ mounts:
 	wantMounts := []config.Mount{
 		{Contract: "itempath", Name: "itempath", Account: "default", Source: "c.yaml:12:5"},
 		{
-			Contract: "./my/thing.yaml", Name: "thing", Host: "api.example.com", Prefix: "/v2", Account: "any", Source: "c.yaml:13:5",
+			Contract: "./my/thing.yaml", Name: "thing", Host: "api.example.com", Prefix: "/v2", Account: "any", Source: "c.yaml:13:5", NoStatusList: true,
 			Keys: config.MountKeys{
 				SharedSecretFile: "/run/secret", SharedFor: []string{"access", "application"},
 				WeakUntil: time.Date(2031, 12, 31, 0, 0, 0, 0, time.UTC),

@@ -27,6 +27,7 @@ var mountDocs = []memberDoc{
 	{"host", "every host", "The Host under which the mount answers."},
 	{"prefix", "the root", "The path that is put before the contract's own."},
 	{"account", "default", "The account whose users the mount serves, or any."},
+	{"status_list", "true", "Puts the status claim into the mount's tokens, for verifiers that read token status lists."},
 	{"keys.shared_secret_file", "", "The file of an HS256 secret that the vendor's verifiers already hold."},
 	{"keys.shared_for", "access", "What that secret signs: access, application, or both."},
 	{"keys.weak_until", "", "Accepts a secret under 32 bytes until this day (YYYY-MM-DD)."},
@@ -124,12 +125,15 @@ func decodeMount(key string, e value, ps *Problems) Mount {
 	if e.kind == kindString { // - itempath
 		e = value{source: e.source, kind: kindMap, fields: []field{{name: "contract", source: e.source, value: e}}}
 	}
-	o := members(key, e, ps, "contract", "name", "host", "prefix", "account", "keys")
+	o := members(key, e, ps, "contract", "name", "host", "prefix", "account", "status_list", "keys")
 	o.text("contract", &m.Contract, nil)
 	o.text("name", &m.Name, mountName)
 	o.text("host", &m.Host, hostName)
 	o.text("prefix", &m.Prefix, mountPrefix)
 	o.text("account", &m.Account, notEmpty)
+	status := true
+	o.flag("status_list", &status)
+	m.NoStatusList = !status
 	if m.Contract == "" {
 		o.fail(e.source, "", "a mount needs a contract: one of %s, or the path of a contract file", strings.Join(builtinMounts, ", "))
 	}

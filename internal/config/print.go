@@ -155,12 +155,13 @@ func plainRules(rules []Rule) []plainRule {
 }
 
 type plainMount struct {
-	Contract string          `json:"contract"`
-	Name     string          `json:"name"`
-	Host     string          `json:"host,omitempty"`
-	Prefix   string          `json:"prefix,omitempty"`
-	Account  string          `json:"account"`
-	Keys     *plainMountKeys `json:"keys,omitempty"`
+	Contract   string          `json:"contract"`
+	Name       string          `json:"name"`
+	Host       string          `json:"host,omitempty"`
+	Prefix     string          `json:"prefix,omitempty"`
+	Account    string          `json:"account"`
+	StatusList *bool           `json:"status_list,omitempty"` // when it is not the default
+	Keys       *plainMountKeys `json:"keys,omitempty"`
 }
 
 type plainMountKeys struct {
@@ -173,6 +174,9 @@ func plainMounts(mounts []Mount) []plainMount {
 	out := make([]plainMount, 0, len(mounts))
 	for _, m := range mounts {
 		pm := plainMount{Contract: m.Contract, Name: m.Name, Host: m.Host, Prefix: m.Prefix, Account: m.Account}
+		if m.NoStatusList {
+			pm.StatusList = new(bool)
+		}
 		if m.Keys.SharedSecretFile != "" {
 			pm.Keys = &plainMountKeys{SharedSecretFile: m.Keys.SharedSecretFile, SharedFor: m.Keys.SharedFor}
 			if !m.Keys.WeakUntil.IsZero() {

@@ -89,11 +89,19 @@ func (p *parser) token(kind token.Kind, n *node, kindClaim string) *tokenDef {
 	d.spec.LifetimeMS = d.lifetime
 	d.spec.Algorithm = p.algorithm(kind, n)
 	d.spec.Header = p.header(n.get("header"))
+	d.spec.Own = ownClaims(nil, kindClaim)
 	if c := p.mapping(n.get("claims"), "`claims`"); c != nil {
 		d.claims = p.claims(kind, c, kindClaim)
-		d.spec.OwnSubject = c.get("sub") != nil
+		d.spec.OwnSubject, d.spec.Own = c.get("sub") != nil, ownClaims(c, kindClaim)
 	}
 	return d
+}
+
+// ownClaims finds names that the contract uses itself and the core would else
+// write. They are not reserved: contracts that had them work as before.
+func ownClaims(c *node, kindClaim string) core.OwnClaims {
+	own := func(name string) bool { return kindClaim == name || c != nil && c.get(name) != nil }
+	return core.OwnClaims{Account: own("acct"), UserID: own("uid"), Status: own("status")}
 }
 
 func (p *parser) lifetime(kind token.Kind, n *node) int64 {

@@ -23,6 +23,7 @@ type variantToken struct {
 	claims   *object
 	replaces bool // claims are these, even if there are none
 	subject  bool // claims writes sub itself
+	own      core.OwnClaims
 }
 
 var (
@@ -104,7 +105,7 @@ func (p *parser) variantToken(kind token.Kind, n *node) *variantToken {
 	}
 	if c := p.mapping(n.get("claims"), "`claims`"); c != nil {
 		t.claims, t.replaces = p.claims(kind, c, p.def.tokens.kindClaim), true
-		t.subject = c.get("sub") != nil
+		t.subject, t.own = c.get("sub") != nil, ownClaims(c, p.def.tokens.kindClaim)
 	}
 	return t
 }
@@ -248,7 +249,7 @@ func (v *variantDef) spec(base *core.TokenSpec) *core.TokenSpec {
 		own.LifetimeMS = t.lifetime
 	}
 	if t.replaces {
-		own.Claims, own.OwnSubject = nil, t.subject
+		own.Claims, own.OwnSubject, own.Own = nil, t.subject, t.own
 		if t.claims != nil && len(t.claims.members) > 0 {
 			own.Claims = &claims{t.claims}
 		}

@@ -19,7 +19,7 @@ type ApplicationToken struct {
 	LastUsed  int64  // to the minute; 0 = never
 	LastFrom  string // client address of the last use
 	RevokedAt int64
-	Suspended bool // by a password reset, until an operator resumes or revokes it
+	Suspended bool  // by a password reset, until an operator resumes or revokes it
 	Status    int64 // number in the status lists; 0 = none
 }
 

@@ -126,6 +126,10 @@ func (s *Service) openByRequest(ctx context.Context, r *ExchangeRequest, rt *tok
 	sess := s.newSession(r.Mount.as(r.Variant), &r.Client, now, true)
 	sess.Account, sess.SubjectKind, sess.Subject = key.Account, SubjectAPIKey, key.ID
 	sess.Credential, sess.LoginName = credentialOf("request_token", r.Mount, r.Variant), key.AppName
+	var err error
+	if sess.Status, err = s.statusNumber(ctx, r.Mount, StatusSessions, now); err != nil {
+		return nil, err
+	}
 	ev, replay := r.Client.event("login"), r.Client.event("request_token.replay")
 	for _, e := range []*Event{&ev, &replay} {
 		e.Actor, e.Account, e.Subject, e.Mount = "apikey:"+key.ID, key.Account, key.ID, r.Mount.ID

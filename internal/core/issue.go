@@ -51,7 +51,10 @@ func (s *Service) sign(m *Mount, spec *TokenSpec, sess *Session, subj *Subject, 
 		Kind: spec.Kind, TokenID: NewUUID(), Issuer: s.issuerOf(spec, s.issuer),
 		IssuedAt: iat * 1000, ExpiresAt: exp * 1000, Session: sess, Subject: subj,
 	}
-	payload, err := appendPayload(make([]byte, 0, 512), m, spec, &v)
+	if !m.Policy.NoStatusList {
+		v.Status = sess.Status
+	}
+	payload, err := s.appendPayload(make([]byte, 0, 512), m, spec, &v)
 	if err != nil {
 		return "", 0, err
 	}
@@ -71,7 +74,7 @@ func (s *Service) refreshToken(m *Mount, sess *Session) (string, error) {
 		Kind: token.Refresh, TokenID: refreshTokenID(sess), Issuer: s.issuerOf(spec, issuer),
 		IssuedAt: sess.Moves[0] - sess.Moves[0]%1000, ExpiresAt: sess.RefreshExpires, Session: sess,
 	}
-	payload, err := appendPayload(make([]byte, 0, 512), m, spec, &v)
+	payload, err := s.appendPayload(make([]byte, 0, 512), m, spec, &v)
 	if err != nil {
 		return "", err
 	}
@@ -101,7 +104,7 @@ func refreshTokenID(sess *Session) string {
 
 // appendPayload writes the claims that verification and revocation stand on,
 // then the contract's own.
-func appendPayload(dst []byte, m *Mount, spec *TokenSpec, v *TokenValues) ([]byte, error) {
+func (s *Service) appendPayload(dst []byte, m *Mount, spec *TokenSpec, v *TokenValues) ([]byte, error) {
 	dst = append(dst, `{"iss":`...)
 	dst = appendString(dst, v.Issuer)
 	if !spec.OwnSubject {
@@ -130,6 +133,9 @@ func appendPayload(dst []byte, m *Mount, spec *TokenSpec, v *TokenValues) ([]byt
 	if v.ExpiresAt != 0 {
 		dst = append(dst, `,"exp":`...)
 		dst = strconv.AppendInt(dst, v.ExpiresAt/1000, 10)
+	}
+	if v.Kind == token.Access || v.Kind == token.Application {
+		dst = s.appendFollowed(dst, spec, v)
 	}
 	// The first generation is 0 and is left out, so that contracts that never
 	// rotate carry documented claims only.
@@ -161,6 +167,27 @@ func appendPayload(dst []byte, m *Mount, spec *TokenSpec, v *TokenValues) ([]byt
 		dst = with
 	}
 	return append(dst, '}'), nil
+}
+
+// appendFollowed writes what those need who verify elsewhere and follow
+// revocations: whose token it is, as facts name him, and where its status is.
+func (s *Service) appendFollowed(dst []byte, spec *TokenSpec, v *TokenValues) []byte {
+	if !spec.Own.Account {
+		dst = append(dst, `,"acct":`...)
+		dst = appendString(dst, v.Subject.Account)
+	}
+	if spec.OwnSubject && !spec.Own.UserID {
+		dst = append(dst, `,"uid":`...)
+		dst = appendString(dst, v.Session.Subject)
+	}
+	if v.Status == 0 || spec.Own.Status {
+		return dst
+	}
+	space := StatusSessions
+	if v.Kind == token.Application {
+		space = StatusTokens
+	}
+	return s.statuses[space].appendStatus(dst, v.Status)
 }
 
 // appendString appends s as a JSON string. Plain ASCII, which nearly all are,

@@ -81,6 +81,9 @@ func (s *Service) openByPassword(ctx context.Context, r *LoginRequest, now int64
 	sess := s.newSession(r.Mount.as(r.Variant), &r.Client, now, !r.WithoutRefresh)
 	sess.Account, sess.SubjectKind, sess.Subject = user.Account, SubjectUser, user.ID
 	sess.Credential, sess.LoginName = credentialOf("password", r.Mount, r.Variant), user.Username
+	if sess.Status, err = s.statusNumber(ctx, r.Mount, StatusSessions, now); err != nil {
+		return nil, err
+	}
 	ev := r.Client.event("login")
 	ev.Actor, ev.Account, ev.Subject, ev.Mount = "user:"+user.ID, user.Account, user.ID, r.Mount.ID
 	opened, err := s.store.OpenSession(ctx, &OpenSessionParams{

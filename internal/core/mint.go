@@ -37,17 +37,18 @@ func (s *Service) mint(ctx context.Context, r *MintRequest) (*Granted, error) {
 			Principal: &Principal{Mount: r.Mount.ID, Kind: token.Refresh},
 		}
 	}
-	if err := freshEnough(r, sess, now); err != nil {
-		return nil, err
-	}
 	if err := checkMint(r, subj); err != nil {
 		return nil, err
 	}
+	number, err := s.statusNumber(ctx, r.Mount, StatusTokens, now)
+	if err != nil {
+		return nil, err
+	}
 	v := TokenValues{
-		Kind: token.Application, TokenID: NewUUID(), Issuer: s.issuerOf(spec, s.issuer),
+		Kind: token.Application, Status: number, TokenID: NewUUID(), Issuer: s.issuerOf(spec, s.issuer),
 		IssuedAt: now - now%1000, Session: sess, Subject: subj, Scopes: r.Scopes,
 	}
-	payload, err := appendPayload(make([]byte, 0, 512), r.Mount, spec, &v)
+	payload, err := s.appendPayload(make([]byte, 0, 512), r.Mount, spec, &v)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func (s *Service) mint(ctx context.Context, r *MintRequest) (*Granted, error) {
 		Token: ApplicationToken{
 			ID: v.TokenID, Hash: sha256.Sum256([]byte(tok)), User: subj.ID, Account: subj.Account,
 			Mount: r.Mount.ID, Session: sess.ID.String(), Label: r.Label, Networks: r.Networks, Scopes: r.Scopes,
-			CreatedAt: now, CreatedBy: addressText(r.Client.Address),
+			CreatedAt: now, CreatedBy: addressText(r.Client.Address), Status: number,
 		},
 		Session: sess.ID,
 		Gate: Gate{
@@ -121,26 +122,6 @@ func (s *Service) mintingSession(ctx context.Context, r *MintRequest, now int64)
 		return nil, nil, refreshRefusal(RefreshRevoked, r.Mount)
 	}
 	return sess, subj, nil
-}
-
-// freshEnough demands that the session was opened lately, by a credential and
-// not by a refresh: neither refreshing nor renewing makes it younger.
-func freshEnough(r *MintRequest, sess *Session, now int64) error {
-	most := r.MaxAgeMS
-	switch {
-	case most == AnyAge:
-		return nil
-	case most == 0:
-		most = DefaultMintAgeMS
-	}
-	// The clock of the node that opened the session may be a little ahead.
-	if age := now - sess.CreatedAt; age >= -60_000 && age <= most {
-		return nil
-	}
-	return &Error{
-		Code: LoginTooOld, Reason: "login too old for minting", Message: "Log in again: this is only for who has just logged in",
-		Principal: &Principal{Mount: r.Mount.ID, Kind: token.Refresh},
-	}
 }
 
 func checkMint(r *MintRequest, subj *Subject) error {

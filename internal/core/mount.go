@@ -37,6 +37,9 @@ type Policy struct {
 	// Variants are ways to log in with lifetimes or claims of their own, by name.
 	// Sessions remember theirs. nil = none.
 	Variants map[string]*Variant
+	// NoStatusList leaves the status claim out of tokens: their sessions and
+	// application tokens get no status number.
+	NoStatusList bool
 	// KindClaim is the claim that says a token's kind ("type", "token_use");
 	// each TokenSpec has the value.
 	KindClaim string
@@ -59,7 +62,8 @@ func (p *Policy) Spec(kind token.Kind) *TokenSpec {
 
 // TokenSpec says how one kind of token is made. The core writes the claims
 // that verification and revocation stand on (iss, sub, aud, sid, jti, iat,
-// exp, gen and the kind claim); Claims adds the contract's own members.
+// exp, gen and the kind claim; acct and status in access and application
+// tokens); Claims adds the contract's own members.
 type TokenSpec struct {
 	Kind       token.Kind
 	LifetimeMS int64 // 0 = never expires (application tokens alone)
@@ -69,8 +73,17 @@ type TokenSpec struct {
 	Audience   string // "" = no aud claim
 	Issuer     string // "" = the service's issuer; else this constant
 	NotBefore  bool   // write nbf = iat
-	OwnSubject bool   // Claims writes sub itself
+	OwnSubject bool   // Claims writes sub itself; access and application tokens have uid besides
+	Own        OwnClaims
 	Claims     Claims // nil = none
+}
+
+// OwnClaims are names that the contract gives to claims of its own: ours of
+// that name is left out, and what follows revocations by it cannot use it.
+type OwnClaims struct {
+	Account bool // acct
+	UserID  bool // uid
+	Status  bool // status
 }
 
 // Claims renders a contract's own members of a token payload: `"a":1,"b":2`
@@ -90,6 +103,7 @@ type TokenValues struct {
 	ExpiresAt int64 // 0 = never
 	Session   *Session
 	Subject   *Subject // nil for refresh tokens
+	Status    int64    // number in the status lists; 0 = none
 	// Narrowed roles of an application token; nil = the subject's.
 	Scopes []string
 }

@@ -51,6 +51,8 @@ type OAuthConfig struct {
 	BrowserMS int64
 	// BrowserIdleMS ends a login unused this long; 0 = 2 hours.
 	BrowserIdleMS int64
+	// NoStatusList leaves the status claim out of tokens.
+	NoStatusList bool
 	// MakeKey sees to it that a set can sign with an algorithm. nil: no server
 	// runs, tokens are only looked at, and a key that a new client needs is made
 	// when the server starts.
@@ -73,7 +75,7 @@ func (s *Service) EnableOAuth(ctx context.Context, cfg OAuthConfig) error {
 	if cfg.BrowserIdleMS == 0 {
 		cfg.BrowserIdleMS = 2 * 3600 * 1000
 	}
-	o := &oauthState{cfg: cfg, mount: oauthMount(cfg.GraceMS), browser: browserMount(cfg.BrowserMS)}
+	o := &oauthState{cfg: cfg, mount: oauthMount(&cfg), browser: browserMount(cfg.BrowserMS)}
 	for _, m := range []*Mount{o.mount, o.browser} {
 		for _, kind := range []token.Kind{token.Access, token.Refresh} {
 			spec := m.Policy.Spec(kind)
@@ -144,11 +146,11 @@ func (s *Service) OAuthMounted() *Mount {
 	return s.oauth.mount
 }
 
-func oauthMount(grace int64) *Mount {
+func oauthMount(cfg *OAuthConfig) *Mount {
 	return &Mount{ID: OAuthMount, Contract: OAuthMount, Account: AnyAccount, Policy: Policy{
-		PerClient: true,
+		PerClient: true, NoStatusList: cfg.NoStatusList,
 		// RegisterMount and the rules need bounds; each client has its own.
-		Rotation: Rotation{Rotates: true, GraceMS: grace, IdleMS: MaxRefreshIdleMS},
+		Rotation: Rotation{Rotates: true, GraceMS: cfg.GraceMS, IdleMS: MaxRefreshIdleMS},
 		Access:   &TokenSpec{Kind: token.Access, LifetimeMS: MaxAccessMS, Algorithm: token.ES256, Header: token.Header{Typ: "at+jwt"}},
 		Refresh:  &TokenSpec{Kind: token.Refresh, LifetimeMS: MaxRefreshIdleMS, Algorithm: token.HS256, Header: token.Header{Typ: "rt+jwt"}},
 		ID:       &TokenSpec{Kind: token.ID, LifetimeMS: MaxAccessMS, Algorithm: token.ES256, Header: token.Header{Typ: "JWT"}},
@@ -157,8 +159,9 @@ func oauthMount(grace int64) *Mount {
 
 func browserMount(life int64) *Mount {
 	return &Mount{ID: BrowserMount, Contract: OAuthMount, Account: AnyAccount, Policy: Policy{
-		Rotation: Rotation{IdleMS: life, AbsoluteMS: life},
-		Refresh:  &TokenSpec{Kind: token.Refresh, LifetimeMS: life, Algorithm: token.HS256, Header: token.Header{Typ: "browser+jwt"}},
+		NoStatusList: true, // it has no access tokens
+		Rotation:     Rotation{IdleMS: life, AbsoluteMS: life},
+		Refresh:      &TokenSpec{Kind: token.Refresh, LifetimeMS: life, Algorithm: token.HS256, Header: token.Header{Typ: "browser+jwt"}},
 	}}
 }
 

@@ -184,6 +184,10 @@ func (s *Service) redeemParams(r *RedeemRequest, code *AuthCode, withRefresh boo
 
 func (s *Service) redeemStep(ctx context.Context, r *RedeemRequest, code *AuthCode, withRefresh bool, now int64) (*OAuthGranted, error) {
 	p := s.redeemParams(r, code, withRefresh, now)
+	var err error
+	if p.Open.Session.Status, err = s.statusNumber(ctx, s.oauth.mount, StatusSessions, now); err != nil {
+		return nil, err
+	}
 	res, err := s.store.RedeemCode(ctx, p)
 	if err != nil {
 		return nil, storeErr(err)

@@ -22,7 +22,7 @@ type accessClaims struct {
 }
 
 // AppendMembers implements Claims.
-func (a *accessClaims) AppendMembers(dst []byte, v *TokenValues) ([]byte, error) {
+func (a *accessClaims) AppendMembers(dst []byte, _ *TokenValues) ([]byte, error) {
 	dst = appendAudience(dst, a.audience)
 	dst = append(dst, `,"client_id":`...)
 	dst = appendString(dst, a.client)
@@ -31,11 +31,6 @@ func (a *accessClaims) AppendMembers(dst []byte, v *TokenValues) ([]byte, error)
 	if a.authTime != 0 {
 		dst = append(dst, `,"auth_time":`...)
 		dst = strconv.AppendInt(dst, a.authTime/1000, 10)
-	}
-	if v.Subject != nil {
-		// For verifiers that follow revocations: a fact on an account names it so.
-		dst = append(dst, `,"acct":`...)
-		dst = appendString(dst, v.Subject.Account)
 	}
 	if a.parent != "" {
 		dst = append(dst, `,"parent":`...)

@@ -308,7 +308,7 @@ func (s *Service) exchangeToken(ctx context.Context, r *ExchangeTokenRequest) (*
 	access := *s.oauth.mount.Policy.Access
 	access.LifetimeMS = min(r.Auth.AccessMS, p.ExpiresAt-(now-now%1000))
 	access.Claims = &accessClaims{client: r.Auth.ID, scope: scope, audience: aud, authTime: p.AuthTime, parent: p.TokenID}
-	sess := &Session{ID: p.Session, Mount: OAuthMount, Subject: p.Subject.ID, Account: p.Subject.Account, CreatedAt: now}
+	sess := &Session{ID: p.Session, Mount: OAuthMount, Subject: p.Subject.ID, Account: p.Subject.Account, CreatedAt: now, Status: p.status}
 	g := &OAuthGranted{Granted: Granted{Now: now - now%1000, Session: sess, Subject: &p.Subject}, Scope: scope, IssuedType: TypeAccessToken}
 	g.AccessToken, g.AccessExpires, err = s.sign(s.oauth.mount, &access, sess, &p.Subject, now)
 	return g, err

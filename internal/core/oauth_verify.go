@@ -257,13 +257,31 @@ func (s *Service) revokeIdentified(ctx context.Context, r *RevokeRequest, id *id
 		return err
 	}
 	ev.Detail = map[string]string{"jti": id.claims.ID}
-	_, err = s.store.AddFact(ctx, &AddFactParams{Now: now, Event: ev, Fact: Fact{
+	p := &AddFactParams{Now: now, Event: ev, Fact: Fact{
 		Kind: FactToken, Subject: id.claims.ID, Reason: "revoked by client", At: now, PurgeAt: id.claims.ExpiresAt*1000 + 3_600_000,
-	}})
+	}}
+	if err := s.renumber(ctx, p, id, sid, now); err != nil {
+		return err
+	}
+	_, err = s.store.AddFact(ctx, p)
 	if err != nil {
 		return storeErr(err)
 	}
 	return s.catchUp(ctx)
+}
+
+// renumber gives the session of an access token that is being revoked another
+// status number: a status list knows sessions, not their single tokens. Other
+// access tokens of the session then read as revoked there, and are refreshed.
+func (s *Service) renumber(ctx context.Context, p *AddFactParams, id *identified, sid SessionID, now int64) error {
+	if id.mount.Policy.PerClient && !isUserID(id.claims.Subject) {
+		return nil // a machine's: it has no session row
+	}
+	number, err := s.statusNumber(ctx, id.mount, StatusSessions, now)
+	if number > 0 {
+		p.Renumber = &Renumbering{Session: sid, Status: number}
+	}
+	return err
 }
 
 // mayRevoke says whether there is nothing to do, or the client may not.

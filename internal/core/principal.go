@@ -25,7 +25,8 @@ type Principal struct {
 	AuthTime int64    // when the user logged in; 0 for machines
 	Parent   string   // jti of the token that this one narrows
 
-	hash [32]byte // of an application token: finds its row again
+	status int64    // number of the session in the status lists
+	hash   [32]byte // of an application token: finds its row again
 }
 
 // Scope is the roles joined by spaces, as the scope claim has them.

@@ -78,8 +78,7 @@ func (s *Service) step(ctx context.Context, r *RefreshRequest, c *token.Claims, 
 		return nil, storeErr(err)
 	}
 	if res.Verdict == RefreshReused {
-		// Not an act that is acknowledged: the journal follows.
-		if err := s.follow(ctx); err != nil {
+		if err := s.catchUp(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -42,7 +42,7 @@ func (r *revocations) add(facts []Fact, last, now int64) {
 		case FactSession:
 			r.sessions[f.Subject] = f.PurgeAt
 		case FactToken:
-			r.tokens[f.Subject] = subjectFact{f.Number, "", f.PurgeAt}
+			r.tokens[f.Subject] = subjectFact{f.Number, f.Spare, f.PurgeAt}
 		case FactUser, FactAPIKey, FactClient:
 			r.subjects[f.Subject] = pushFact(r.subjects[f.Subject], subjectFact{f.Number, f.Spare, f.PurgeAt})
 		case FactAccount:
@@ -83,12 +83,12 @@ func (r *revocations) state() (last, heard int64) {
 	return r.last, r.heard
 }
 
-// deadToken reports whether the jti is a fact.
+// deadToken reports whether the jti is a fact, and one that does not spare it.
 func (r *revocations) deadToken(jti string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	_, dead := r.tokens[jti]
-	return dead
+	f, is := r.tokens[jti]
+	return is && f.spare != jti
 }
 
 // deadSession reports whether a session, as its tokens describe it, is ended

@@ -40,9 +40,6 @@ type Config struct {
 	Stranger       limit.Policy
 	KnownNetworkMS int64
 
-	// Journal keeps facts outside the store; nil = nowhere.
-	Journal Journal
-
 	Observer Observer
 	Log      *slog.Logger
 }
@@ -72,10 +69,10 @@ type Service struct {
 	// longest lifetime of any access token of any mount, ms
 	longestAccess atomic.Int64
 	revoked       *revocations
+	incarnation   string
+	statuses      map[StatusSpace]*statusPool
 	follower      chan struct{} // room for the one that reads the log of facts
 	cache         *principalCache
-	journaling    journaling
-	marked        int64 // audit sequence of the journal's last mark; Run's own
 	touches       touches
 	refusals      refusals
 	clock         clockGuard
@@ -114,7 +111,6 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		repeats:    limit.NewRepeats(0, 0),
 		revoked:    newRevocations(),
 		follower:   make(chan struct{}, 1),
-		journaling: journaling{writer: make(chan struct{}, 1)},
 		cache:      newPrincipalCache(),
 	}
 	now := s.now()
@@ -126,15 +122,15 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		return nil, fmt.Errorf("reading the issuers: %w", err)
 	}
 	s.issuerNumber = n
+	if err := s.openStatuses(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.ensureDefaultAccount(ctx, now); err != nil {
 		return nil, err
 	}
-	if err := s.follow(ctx); err != nil {
+	if err := s.catchUp(ctx); err != nil {
 		return nil, fmt.Errorf("reading the revocations: %w", err)
 	}
-	// What a crash left unwritten. A disk that is full is no reason not to
-	// verify tokens; Run tries again.
-	_ = s.settle(ctx)
 	if err := s.recallLifetimes(ctx); err != nil {
 		return nil, err
 	}

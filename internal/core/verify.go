@@ -19,7 +19,7 @@ func (s *Service) hearing(ctx context.Context, now int64) error {
 	if ago := now - heard; ago <= s.cfg.MaxStalenessMS && ago >= -s.cfg.MaxStalenessMS {
 		return nil
 	}
-	if err := s.follow(ctx); err != nil {
+	if err := s.catchUp(ctx); err != nil {
 		return &Error{Code: Unavailable, Reason: "revocations not heard", Message: "Try again shortly", RetryAfter: 1000, Err: err}
 	}
 	return nil
@@ -102,7 +102,7 @@ func (s *Service) rowPrincipal(ctx context.Context, id *identified, now int64) (
 	}
 	return &Principal{
 		Kind: id.kind, Mount: id.mount.ID, TokenID: id.claims.ID, Session: sid, Subject: *subj, Scopes: subj.Roles,
-		IssuedAt: id.claims.IssuedAt * 1000, ExpiresAt: id.claims.ExpiresAt * 1000, Claims: id.claims.Payload,
+		IssuedAt: id.claims.IssuedAt * 1000, ExpiresAt: id.claims.ExpiresAt * 1000, Claims: id.claims.Payload, status: sess.Status,
 	}, nil
 }
 
@@ -125,8 +125,8 @@ func (s *Service) applicationPrincipal(ctx context.Context, id *identified, raw 
 	case !id.mount.serves(subj.AccountShortname):
 		return nil, revoked(id, "subject of another account")
 	}
-	// The row says it all. A fact on the token is there to empty caches; one
-	// of a suspension stays behind when the token is resumed.
+	// The row says it all. Facts on the token follow it; here they only empty
+	// caches.
 	p := &Principal{
 		Kind: token.Application, Mount: id.mount.ID, TokenID: t.ID, Subject: *subj, Scopes: subj.Roles,
 		IssuedAt: t.CreatedAt, Networks: t.Networks, Claims: id.claims.Payload, hash: t.Hash,

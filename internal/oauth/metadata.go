@@ -23,6 +23,7 @@ type document struct {
 	JWKS                  string   `json:"jwks_uri"`
 	Introspection         string   `json:"introspection_endpoint"`
 	Revocation            string   `json:"revocation_endpoint"`
+	StatusLists           string   `json:"status_list_aggregation_endpoint"`
 	Scopes                []string `json:"scopes_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
 	ResponseModes         []string `json:"response_modes_supported"`
@@ -77,7 +78,8 @@ func (h *Handler) describe() *document {
 	d := &document{
 		Issuer: h.cfg.Issuer, Authorization: at(PathAuthorize), Token: at(PathToken), Userinfo: at(PathUserinfo), EndSession: at(PathLogout),
 		JWKS: base + pathJWKS, Introspection: at(PathIntrospect), Revocation: at(PathRevoke),
-		Scopes: core.OIDCScopes(), ResponseTypes: []string{}, ResponseModes: []string{},
+		StatusLists: base + core.StatusListsPath,
+		Scopes:      core.OIDCScopes(), ResponseTypes: []string{}, ResponseModes: []string{},
 		Grants:   []string{core.GrantCode, core.GrantRefresh, core.GrantCredentials, core.GrantAssertion, core.GrantExchange},
 		Subjects: []string{"public"}, TokenAuth: anyone, TokenAuthAlgs: asserted,
 		IntrospectionAuth: confidential, IntrospectionAuthAlgs: asserted, RevocationAuth: anyone, RevocationAuthAlgs: asserted,
