@@ -21,20 +21,25 @@ type Claims struct {
 	status *statusRef // nil where the token names no status list, or none are looked up
 }
 
-func newClaims(c *token.Claims) *Claims {
+// newClaims reads what revocations are told by where they are followed.
+func newClaims(c *token.Claims, followed bool) *Claims {
 	out := &Claims{c: *c, epoch: noEpoch}
+	if !followed {
+		return out
+	}
 	if epoch, ok := epochOf(c.SessionID); ok {
 		out.epoch = epoch
 	}
-	if acct, ok := c.Text("acct"); ok {
-		out.acct = acct
-	}
-	if uid, ok := c.Text("uid"); ok {
-		out.uid = uid
-	}
-	if parent, ok := c.Text("parent"); ok {
-		out.parent = parent
-	}
+	c.EachText(func(name, value string) {
+		switch name {
+		case "acct":
+			out.acct = value
+		case "uid":
+			out.uid = value
+		case "parent":
+			out.parent = value
+		}
+	})
 	return out
 }
 

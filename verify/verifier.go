@@ -156,7 +156,7 @@ func (v *Verifier) verifyNew(ctx context.Context, raw string, now int64) (*Claim
 
 // claimsOf reads what revocations are told by.
 func (v *Verifier) claimsOf(c *token.Claims) (*Claims, error) {
-	out := newClaims(c)
+	out := newClaims(c, v.follower != nil)
 	if v.follower != nil && c.SessionID != "" && out.epoch == noEpoch {
 		return nil, fmt.Errorf("%w: sid does not start with an epoch, so revocations cannot be told", ErrClaims)
 	}

@@ -57,6 +57,19 @@ type Claims struct {
 // Text returns a top-level string claim. Anything else by that name, or nothing, answers false.
 func (c *Claims) Text(name string) (string, bool) { return c.member(name).Text() }
 
+// EachText calls f with every top-level string claim. It reads the claims once, where Text does so for each name.
+func (c *Claims) EachText(f func(name, value string)) {
+	members, err := strictjson.ParseObject(c.text, nil)
+	if err != nil {
+		return // they were read before
+	}
+	for i := range members {
+		if text, ok := members[i].Value.Text(); ok {
+			f(members[i].Name, text)
+		}
+	}
+}
+
 // Int returns a top-level claim that is written as an integer of at most 18 digits. Anything else answers false.
 func (c *Claims) Int(name string) (int64, bool) { return c.member(name).Int() }
 
