@@ -34,6 +34,7 @@ func scenarios() []scenario {
 	return []scenario{
 		{"failover", "kill the primary of a Patroni cluster under load, again and again", failoverFlags},
 		{"kill-nodes", "kill nodes under load, again and again", killNodesFlags},
+		{"history", "check what clients see of sessions for linearizability while nodes are killed", historiesFlags},
 	}
 }
 

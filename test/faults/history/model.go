@@ -224,7 +224,9 @@ func (s session) age(c *Call) (least, most int64) {
 
 func (s session) revoke(c *Call) []session {
 	if c.Verdict == Nothing {
-		return unless(!s.revoked, s)
+		illegal := !s.revoked
+		s.known = min(s.known, c.End)
+		return unless(illegal, s)
 	}
 	dead := s
 	dead.revoked = true
