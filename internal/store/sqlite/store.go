@@ -50,6 +50,7 @@ type Store struct {
 	writer *conn
 	chain  chainHead
 
+	dumps          sync.WaitGroup // views open for a dump
 	steps, batches atomic.Uint64
 	lastCommit     atomic.Int64
 	cursor         atomic.Int64 // where Purge goes on looking for ended sessions
@@ -278,6 +279,7 @@ func (s *Store) Close() error {
 	close(s.queue)
 	s.gate.Unlock()
 	<-s.written
+	s.dumps.Wait()
 	for range readersMax { // each comes back when its reader is done
 		if c := <-s.readers; c != nil {
 			_ = c.close() // it only read

@@ -81,6 +81,9 @@ func Run(t *testing.T, fresh Fresh) {
 		{"purge", purge},
 		{"purge under load", purgeUnderLoad},
 		{"reopen", reopen},
+		{"dump", dumpAndLoad},
+		{"dump under load", dumpUnderLoad},
+		{"loading cut off", loadCutOff},
 		{"changes", changes},
 		{"stats and ping", stats},
 		{"closed", closed},
@@ -100,7 +103,7 @@ func Run(t *testing.T, fresh Fresh) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			open := fresh(t)
-			e := &env{T: t, ctx: t.Context(), open: open, Store: open(t)}
+			e := &env{T: t, ctx: t.Context(), fresh: fresh, open: open, Store: open(t)}
 			t.Cleanup(func() {
 				if err := e.Store.Close(); err != nil {
 					t.Errorf("closing: %v", err)
@@ -125,8 +128,9 @@ const home = "ac_default" // every store has the default account
 type env struct {
 	*testing.T
 	core.Store
-	ctx  context.Context
-	open Open
+	ctx   context.Context
+	fresh Fresh
+	open  Open
 }
 
 // again closes and opens the store.
