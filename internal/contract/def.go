@@ -68,6 +68,7 @@ type routeDef struct {
 	errors    map[core.Code]*errorDef
 	kinds     []token.Kind
 	logout    core.LogoutScope
+	maxAge    int64 // of the login, in milliseconds; core.AnyAge for any, 0 for the usual
 	lenient   bool
 	secretURL bool
 	variant   *variantDef // nil: its tokens are the contract's

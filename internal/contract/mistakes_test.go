@@ -70,6 +70,7 @@ func TestMistakes(t *testing.T) {
 		{"path parameter unread", "POST /login", "POST /login/{realm}", "acme.yaml:10:5: the parameter {realm} of the path goes nowhere; name it in `accept: {path: {realm: $…}}`"},
 		{"input", "$username,", "$user_name,", "acme.yaml:13:20: $user_name is no input; did you mean $username?, or declare one of your own under `inputs: {user_name: {}}`"},
 		{"need", "pass: $password, ", "", "acme.yaml:10:5: `grant: password` needs $password, and `accept` does not name it; add it, such as `accept: {json: {password: $password}}`"},
+		{"max_age elsewhere", "grant: password", "grant: password\n    max_age: 5m", "acme.yaml:12:14: `max_age` is for `grant: application_token`; leave it out"},
 		{"secret in query", "json: {user: $username, pass: $password, mode: $mode}", "query: {user: $username, pass: $password, mode: $mode}", "acme.yaml:13:38: $password in the query: URLs end up in logs and histories; move it to the body or a header, or say `secret_in_url: true` at the route if the clients leave no choice"},
 		{"place twice", "pass: $password,", "pass: $password, \"pass\": $mode,", "acme.yaml:13:48: pass stands here twice; keep one"},
 		{"input unused", "mode: $mode}", "x: y}", "acme.yaml:8:3: the input mode is declared here but no route reads it; name it in an `accept` as $mode, or leave it out"},

@@ -147,7 +147,7 @@ func (m *Mounted) grant(ctx context.Context, q *request) (call, error) {
 		out.granted, err = g.ExchangeRequestToken(ctx, &core.ExchangeRequest{Mount: m.Core, Token: q.text("request_token"), Variant: r.variantName(), Client: client})
 	case "application_token":
 		out.granted, err = g.MintApplicationToken(ctx, &core.MintRequest{
-			Mount: m.Core, Token: q.token(), Kinds: r.kinds, Label: q.text("label"), Networks: q.list("networks"), Scopes: q.list("scopes"), Client: client,
+			Mount: m.Core, Token: q.token(), Kinds: r.kinds, MaxAgeMS: r.maxAge, Label: q.text("label"), Networks: q.list("networks"), Scopes: q.list("scopes"), Client: client,
 		})
 	case "verify", "whoami":
 		out.principal, err = g.Verify(ctx, &core.VerifyRequest{Mount: m.Core, Token: q.token(), Kinds: r.kinds, Client: client})

@@ -428,6 +428,9 @@ func (r *boundRoute) refusals(e *endpoint) []core.Code {
 		return out
 	case "application_token":
 		out = append(out, core.UserTypeForbidden, core.TokenLimit)
+		if r.freshness() > 0 {
+			out = append(out, core.LoginTooOld)
+		}
 	case "refresh":
 		out = append(out, core.SubjectMismatch, core.TokenReused)
 	}

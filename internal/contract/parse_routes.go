@@ -9,7 +9,7 @@ import (
 	"github.com/sallyport/sallyport/internal/token"
 )
 
-var routeKeys = []string{"route", "grant", "summary", "accept", "inputs", "when", "headers", "answer", "errors", "kinds", "sessions", "lenient", "secret_in_url", "tokens"}
+var routeKeys = []string{"route", "grant", "summary", "accept", "inputs", "when", "headers", "answer", "errors", "kinds", "sessions", "max_age", "lenient", "secret_in_url", "tokens"}
 
 var routeMethods = []string{"GET", "POST", "PUT", "PATCH", "DELETE"}
 
@@ -78,6 +78,7 @@ func (p *parser) route(n *node) *routeDef {
 		return nil
 	}
 	p.kindsOf(n, r)
+	p.maxAgeOf(n, r)
 	p.checkInputs(r)
 	p.checkPath(r)
 	in := &templates{rep: p.report, scope: 0, where: "a condition of a route", inputs: r.byName}
@@ -225,6 +226,32 @@ func (p *parser) kindsOf(n *node, r *routeDef) {
 	if len(r.kinds) == 0 {
 		p.add(v.pos, "`kinds` lists none; want one of %s", strings.Join(allowed, ", "))
 	}
+}
+
+// maxAgeOf reads how fresh a login must be for minting.
+func (p *parser) maxAgeOf(n *node, r *routeDef) {
+	v := n.get("max_age")
+	switch {
+	case v == nil:
+	case r.grant.name != "application_token":
+		p.add(v.pos, "`max_age` is for `grant: application_token`; leave it out")
+	case v.kind == scalarNode && v.text == "none":
+		r.maxAge = core.AnyAge
+	default:
+		r.maxAge = p.duration(n, "max_age", core.DefaultMintAgeMS, 10*second, day)
+	}
+}
+
+// freshness is how old a login may be for a route that mints, in milliseconds;
+// 0 where nothing is asked.
+func (r *routeDef) freshness() int64 {
+	switch {
+	case r.grant.name != "application_token", r.maxAge == core.AnyAge:
+		return 0
+	case r.maxAge == 0:
+		return core.DefaultMintAgeMS
+	}
+	return r.maxAge
 }
 
 // checkInputs sees that the grant gets what it needs.

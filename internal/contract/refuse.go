@@ -69,6 +69,8 @@ func ownWords(code core.Code) string {
 			return "Invalid input"
 		case core.BadRequest:
 			return "Bad request"
+		case core.LoginTooOld:
+			return "Log in again"
 		case core.BadCredentials:
 			return "Wrong credentials"
 		case core.TokenMissing:

@@ -80,7 +80,7 @@ func fileSchema() map[string]any {
 			r := closed(routeKeys, obj{
 				"route": listOrOne, "grant": enum(grantNames()...), "summary": str, "accept": closed(acceptKeys, places), "inputs": mapOf(ref("input")),
 				"headers": headers, "answer": obj{"anyOf": []any{ref("answer"), obj{"type": "array", "items": ref("answer")}}}, "errors": ref("errors"),
-				"kinds": listOrOne, "sessions": enum("this", "others", "all"), "lenient": boolean, "secret_in_url": boolean,
+				"kinds": listOrOne, "sessions": enum("this", "others", "all"), "max_age": str, "lenient": boolean, "secret_in_url": boolean,
 				"tokens": closed(variantKeys, obj{
 					"name": obj{"type": "string", "pattern": namePattern.String()}, "access": ref("own_token"), "id": ref("own_token"),
 					"refresh": closed(variantRefreshKeys, obj{"lifetime": dur, "rotation": tok["rotation"]}),

@@ -155,7 +155,7 @@ func (m *Mounted) writeError(w http.ResponseWriter, r *http.Request, q *request,
 		h.Add("Vary", v)
 	}
 	if rf.status == http.StatusUnauthorized && q.route != nil && q.route.bearer() && h.Get("Www-Authenticate") == "" {
-		h.Set("Www-Authenticate", challenge(rf.code))
+		h.Set("Www-Authenticate", q.route.challenge(rf.code))
 	}
 	writeBody(w, r, rf.status, body)
 }
@@ -180,6 +180,15 @@ func (r *boundRoute) bearer() bool {
 		}
 	}
 	return false
+}
+
+// challenge is the WWW-Authenticate value of a route: that of RFC 9470 section
+// 3 where the login is too old.
+func (r *boundRoute) challenge(code core.Code) string {
+	if code == core.LoginTooOld {
+		return `Bearer error="insufficient_user_authentication", max_age="` + strconv.FormatInt(r.freshness()/1000, 10) + `"`
+	}
+	return challenge(code)
 }
 
 // challenge is the WWW-Authenticate value of RFC 6750 section 3.

@@ -93,6 +93,13 @@ func (c *Contract) showRoute(b *strings.Builder, r *routeDef) {
 		}
 		fmt.Fprintf(b, "      reads %s: %s\n", describePlace(pl), what)
 	}
+	if r.grant.name == "application_token" {
+		age := "of any age"
+		if ms := r.freshness(); ms > 0 {
+			age = "at most " + spell(ms) + " old"
+		}
+		fmt.Fprintf(b, "      for logins %s\n", age)
+	}
 	if r.refuse {
 		b.WriteString("      refuses other body fields\n")
 	}

@@ -60,7 +60,8 @@ func (s *Service) revokeSessions(ctx context.Context, p *RevokeSessionsParams) (
 	if n > 0 {
 		return n, s.catchUp(ctx)
 	}
-	return 0, nil
+	// Ended already, perhaps by the same act whose journal entry failed.
+	return 0, s.settle(ctx)
 }
 
 // ListApplicationTokens lists tokens that are not revoked, newest first.

@@ -224,7 +224,7 @@ func (s *Service) SetPassword(ctx context.Context, actor Actor, id, pw string, r
 	// Under the version read before the hash: a change that hangs there must not
 	// undo what happened meanwhile (the user was marked compromised).
 	return s.changeUser(ctx, &ChangeUserParams{
-		ID: id, IfVersion: rec.Version, Patch: UserPatch{PasswordHash: &phc},
+		ID: id, IfVersion: rec.Version, Patch: UserPatch{PasswordHash: &phc}, FactReason: ReasonPassword,
 		Effects: Effects{RaiseVersion: true, EndSessions: true, SpareSession: spare, SuspendSessionTokens: reset},
 		Now:     s.now(), Event: ev,
 	})
@@ -250,8 +250,12 @@ func (s *Service) SetUserState(ctx context.Context, actor Actor, id string, stat
 	}
 	ev := actor.event("user." + stateVerb(state))
 	ev.Account, ev.Subject = rec.Account, rec.ID
+	reason := ""
+	if state == Disabled {
+		reason = ReasonDisabled
+	}
 	return s.changeUser(ctx, &ChangeUserParams{
-		ID: id, Patch: UserPatch{State: &state},
+		ID: id, Patch: UserPatch{State: &state}, FactReason: reason,
 		Effects: Effects{RaiseVersion: true, EndSessions: state == Disabled},
 		Now:     s.now(), Event: ev,
 	})
@@ -341,7 +345,7 @@ func (s *Service) CompromiseUser(ctx context.Context, actor Actor, id string) (*
 	ev.Account, ev.Subject = rec.Account, rec.ID
 	none := ""
 	return s.changeUser(ctx, &ChangeUserParams{
-		ID: id, Patch: UserPatch{PasswordHash: &none},
+		ID: id, Patch: UserPatch{PasswordHash: &none}, FactReason: ReasonCompromised,
 		Effects: Effects{RaiseVersion: true, EndSessions: true, RevokeApplicationToken: true, DeleteAPIKeys: true},
 		Now:     s.now(), Event: ev,
 	})

@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -11,10 +12,19 @@ import (
 	"time"
 )
 
-// catchUp reads the facts that are new and takes them into memory. Every act
+// catchUp takes in what is new and writes it to the facts journal. Every act
 // that adds a fact calls it before it answers, so that this node refuses what
-// it has just ended; Run calls it when the store has news, and each half second.
+// it has just ended, and that a store restored from a backup can be told.
 func (s *Service) catchUp(ctx context.Context) error {
+	if err := s.follow(ctx); err != nil {
+		return err
+	}
+	return s.settle(ctx)
+}
+
+// follow reads the facts that are new and takes them into memory. Run calls it
+// when the store has news, and each half second.
+func (s *Service) follow(ctx context.Context) error {
 	// One reads at a time. Who waits leaves with its own context: behind a
 	// store that hangs, callers must not queue for one time limit after another.
 	select {
@@ -30,11 +40,27 @@ func (s *Service) catchUp(ctx context.Context) error {
 		if err != nil {
 			return storeErr(err)
 		}
+		if highest < last {
+			return s.wentBack(highest, last)
+		}
+		s.heardFacts(facts)
 		if len(facts) < 1000 {
 			s.revoked.add(facts, highest, now)
 			return nil
 		}
 		s.revoked.add(facts, facts[len(facts)-1].Number, now)
+	}
+}
+
+// wentBack refuses a store that knows fewer revocations than this node: it was
+// restored from a backup under our feet, or a failover lost commits. Nothing
+// is accepted until it knows them again, which `sallyport restore confirm`
+// sees to.
+func (s *Service) wentBack(highest, known int64) error {
+	s.observer.Alarm("store_went_back", "")
+	return &Error{
+		Code: Unavailable, Reason: "store went back", RetryAfter: 5000,
+		Err: fmt.Errorf("the store's last revocation is number %d, and this node knows of %d: it was restored, or lost commits; run `sallyport restore confirm`", highest, known),
 	}
 }
 
@@ -54,6 +80,7 @@ func (s *Service) Run(ctx context.Context) {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			s.Flush(last)
+			s.markJournal(last)
 			cancel()
 			return
 		case <-s.store.Changes():
@@ -65,8 +92,13 @@ func (s *Service) Run(ctx context.Context) {
 			s.Flush(ctx)
 			s.Purge(ctx)
 			s.rememberClock(ctx)
+			s.markJournal(ctx)
 		}
-		if err := s.catchUp(ctx); err != nil && ctx.Err() == nil {
+		err := s.follow(ctx)
+		if err == nil {
+			_ = s.settle(ctx) // it tells of its troubles, and is tried again
+		}
+		if err != nil && ctx.Err() == nil {
 			if !deaf {
 				s.log.Error("revocations cannot be read; refusing tokens until they can", "err", err)
 			}

@@ -300,12 +300,6 @@ func (s *Service) Consent(ctx context.Context, b *BrowserLogin, client *ClientRe
 	return storeErr(s.store.PutConsent(ctx, &PutConsentParams{Consent: c, Now: now, Event: ev}))
 }
 
-// ListConsents lists what a user allowed.
-func (s *Service) ListConsents(ctx context.Context, user string) ([]*Consent, error) {
-	list, err := s.store.ListConsents(ctx, user)
-	return list, storeErr(err)
-}
-
 // WithdrawConsent takes it back and ends the sessions it carried. *Error:
 // NotFound.
 func (s *Service) WithdrawConsent(ctx context.Context, actor Actor, user, client string) error {

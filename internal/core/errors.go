@@ -46,6 +46,7 @@ const (
 	TokenExpired        Code = "token_expired"
 	TokenRevoked        Code = "token_revoked"
 	TokenReused         Code = "token_reused"          // a refresh token used late again
+	LoginTooOld         Code = "login_too_old"         // the token is good, but its login too long ago for this (RFC 9470)
 	SubjectMismatch     Code = "subject_mismatch"      // the sub given is not the token's
 	RequestTokenInvalid Code = "request_token_invalid" // unknown, disabled or wrong API key, out of window, replayed
 )
@@ -68,7 +69,7 @@ var parents = map[Code]Code{
 	BodyMalformed: BadRequest, BodyTooLarge: BadRequest, MediaTypeUnsupported: BadRequest,
 	MethodNotAllowed: BadRequest, FieldMissing: FieldInvalid, FieldInvalid: BadRequest,
 	FieldUnknown: FieldInvalid, FieldRepeated: FieldInvalid,
-	BadCredentials: Unauthorized, TokenMissing: Unauthorized, TokenInvalid: Unauthorized,
+	BadCredentials: Unauthorized, TokenMissing: Unauthorized, LoginTooOld: Unauthorized, TokenInvalid: Unauthorized,
 	TokenMalformed: TokenInvalid, TokenWrongKind: TokenInvalid, TokenExpired: TokenInvalid,
 	TokenRevoked: TokenInvalid, TokenReused: TokenRevoked, SubjectMismatch: TokenInvalid,
 	RequestTokenInvalid: BadCredentials,

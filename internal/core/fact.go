@@ -16,6 +16,19 @@ const (
 	FactEverything FactKind = "everything"
 )
 
+// Reasons that mean more than that what was issued is over: a store restored
+// from a backup carries them out again (see Service.Replay).
+const (
+	ReasonDisabled    = "disabled"     // user, account
+	ReasonPassword    = "password"     // user: the password is another since
+	ReasonCompromised = "compromised"  // user
+	ReasonUserDeleted = "user deleted" // user, and API keys it created
+	ReasonKeyDeleted  = "api key deleted"
+	ReasonKeyDisabled = "api key disabled"
+	// ReasonClient begins the reason of a fact on a client; its state follows.
+	ReasonClient = "client "
+)
+
 // Fact is a numbered revocation. Numbers rise in commit order: who has seen n
 // has seen all below it.
 type Fact struct {
@@ -35,6 +48,17 @@ type Facts interface {
 	// FactsSince returns facts numbered above n, in order, and the highest
 	// number committed (also when facts below it were purged).
 	FactsSince(ctx context.Context, n int64, limit int) (facts []Fact, last int64, err error)
+	// SkipFacts makes every later fact numbered above p.Above, which has no
+	// effect when they are already: numbers that another life of the store gave
+	// must not be given again.
+	SkipFacts(ctx context.Context, p *SkipFactsParams) error
+}
+
+// SkipFactsParams is one step.
+type SkipFactsParams struct {
+	Above int64
+	Now   int64
+	Event Event
 }
 
 // AddFactParams is one step.

@@ -308,7 +308,7 @@ func (w *world) refusedCall(tok string, want core.Code) {
 }
 
 func (w *world) mint(m *core.Mount, tok string) (*core.Granted, error) {
-	return w.svc.MintApplicationToken(w.ctx, &core.MintRequest{Mount: m, Token: tok, Client: from(home)})
+	return w.svc.MintApplicationToken(w.ctx, &core.MintRequest{Mount: m, Token: tok, MaxAgeMS: core.AnyAge, Client: from(home)})
 }
 
 func (w *world) minted(m *core.Mount, tok string) *core.Granted {

@@ -37,6 +37,9 @@ func (s *Service) mint(ctx context.Context, r *MintRequest) (*Granted, error) {
 			Principal: &Principal{Mount: r.Mount.ID, Kind: token.Refresh},
 		}
 	}
+	if err := freshEnough(r, sess, now); err != nil {
+		return nil, err
+	}
 	if err := checkMint(r, subj); err != nil {
 		return nil, err
 	}
@@ -122,6 +125,26 @@ func (s *Service) mintingSession(ctx context.Context, r *MintRequest, now int64)
 		return nil, nil, refreshRefusal(RefreshRevoked, r.Mount)
 	}
 	return sess, subj, nil
+}
+
+// freshEnough demands that the session was opened lately, by a credential and
+// not by a refresh: neither refreshing nor renewing makes it younger.
+func freshEnough(r *MintRequest, sess *Session, now int64) error {
+	most := r.MaxAgeMS
+	switch {
+	case most == AnyAge:
+		return nil
+	case most == 0:
+		most = DefaultMintAgeMS
+	}
+	// The clock of the node that opened the session may be a little ahead.
+	if age := now - sess.CreatedAt; age >= -60_000 && age <= most {
+		return nil
+	}
+	return &Error{
+		Code: LoginTooOld, Reason: "login too old for minting", Message: "Log in again: this is only for who has just logged in",
+		Principal: &Principal{Mount: r.Mount.ID, Kind: token.Refresh},
+	}
 }
 
 func checkMint(r *MintRequest, subj *Subject) error {

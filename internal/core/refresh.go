@@ -78,7 +78,8 @@ func (s *Service) step(ctx context.Context, r *RefreshRequest, c *token.Claims, 
 		return nil, storeErr(err)
 	}
 	if res.Verdict == RefreshReused {
-		if err := s.catchUp(ctx); err != nil {
+		// Not an act that is acknowledged: the journal follows.
+		if err := s.follow(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -50,12 +50,24 @@ type ExchangeRequest struct {
 	Client  Client
 }
 
+// How long after a login application tokens may be minted, in milliseconds. A
+// token that never expires is not to be had by whoever finds a refresh token
+// that is a month old.
+const (
+	DefaultMintAgeMS int64 = 5 * 60 * 1000
+	// AnyAge is for vendors' contracts whose clients never log in again.
+	AnyAge int64 = -1
+)
+
 // MintRequest asks for an application token, by refresh token (vendor
 // contracts) or by access token.
 type MintRequest struct {
-	Mount    *Mount
-	Token    string
-	Kinds    []token.Kind // kinds accepted as the credential
+	Mount *Mount
+	Token string
+	Kinds []token.Kind // kinds accepted as the credential
+	// MaxAgeMS is how long ago the credential of the token's session may have
+	// been checked (SECURITY 46); 0 is DefaultMintAgeMS, AnyAge asks for nothing.
+	MaxAgeMS int64
 	Label    string
 	Networks []string
 	Scopes   []string

@@ -40,6 +40,9 @@ type Config struct {
 	Stranger       limit.Policy
 	KnownNetworkMS int64
 
+	// Journal keeps facts outside the store; nil = nowhere.
+	Journal Journal
+
 	Observer Observer
 	Log      *slog.Logger
 }
@@ -73,6 +76,8 @@ type Service struct {
 	statuses      map[StatusSpace]*statusPool
 	follower      chan struct{} // room for the one that reads the log of facts
 	cache         *principalCache
+	journaling    journaling
+	marked        int64 // audit sequence of the journal's last mark; Run's own
 	touches       touches
 	refusals      refusals
 	clock         clockGuard
@@ -111,6 +116,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 		repeats:    limit.NewRepeats(0, 0),
 		revoked:    newRevocations(),
 		follower:   make(chan struct{}, 1),
+		journaling: journaling{writer: make(chan struct{}, 1)},
 		cache:      newPrincipalCache(),
 	}
 	now := s.now()
@@ -128,9 +134,12 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if err := s.ensureDefaultAccount(ctx, now); err != nil {
 		return nil, err
 	}
-	if err := s.catchUp(ctx); err != nil {
+	if err := s.follow(ctx); err != nil {
 		return nil, fmt.Errorf("reading the revocations: %w", err)
 	}
+	// What a crash left unwritten. A disk that is full is no reason not to
+	// verify tokens; Run tries again.
+	_ = s.settle(ctx)
 	if err := s.recallLifetimes(ctx); err != nil {
 		return nil, err
 	}

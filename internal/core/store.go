@@ -33,6 +33,10 @@ type Store interface {
 	Changes() <-chan struct{}
 	// Ping reads something and reports whether the store answers.
 	Ping(ctx context.Context) error
+	// WriteFault is why writes fail, as last seen; nil while they work. A store
+	// that cannot write for want of space still reads and, as long as it can,
+	// still takes steps that end something.
+	WriteFault() error
 	// Stats is for metrics.
 	Stats() StoreStats
 	Close() error
@@ -95,5 +99,6 @@ type StoreStats struct {
 	Queue      int    // steps waiting for the writer
 	SizeBytes  int64
 	WALBytes   int64
+	Ballast    int64 // bytes kept back for revocations on a full disk; 0 = given up, or none
 	LastCommit int64 // Unix milliseconds
 }

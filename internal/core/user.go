@@ -120,6 +120,7 @@ type ChangeUserParams struct {
 	Effects            Effects
 	NamesReservedUntil int64 // for a name freed by this change (see Users.DeleteUser)
 	FactPurgeAt        int64
+	FactReason         string // of the facts on the user, its API keys and application tokens; "" = "user"
 	Now                int64
 	Event              Event
 }

@@ -19,7 +19,7 @@ func (s *Service) hearing(ctx context.Context, now int64) error {
 	if ago := now - heard; ago <= s.cfg.MaxStalenessMS && ago >= -s.cfg.MaxStalenessMS {
 		return nil
 	}
-	if err := s.catchUp(ctx); err != nil {
+	if err := s.follow(ctx); err != nil {
 		return &Error{Code: Unavailable, Reason: "revocations not heard", Message: "Try again shortly", RetryAfter: 1000, Err: err}
 	}
 	return nil

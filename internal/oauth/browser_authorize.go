@@ -27,7 +27,7 @@ func (b *browser) authorize(v *visit) error {
 		if q.prompts("none") {
 			return q.refuse(errLoginRequired, "the user must log in")
 		}
-		return b.showLogin(v, q, loginForm{Username: q.params.Get("login_hint")})
+		return b.showLogin(v, b.forClient(q), loginForm{Username: q.params.Get("login_hint")})
 	}
 	scope, err := q.allowed(login)
 	if err != nil {
@@ -110,19 +110,43 @@ func (v *visit) redirect(to string) error {
 	return nil
 }
 
-// pageForm reads a form of ours, and the authorization request in it.
-func (b *browser) pageForm(v *visit) (url.Values, *request, error) {
-	form, err := readForm(v.r)
-	if err != nil {
-		return nil, nil, err
+// destination is where a login leads: on to a client, or to the user's own page.
+type destination struct {
+	account string // short name of the account whose users may log in
+	client  string // name of the application, "" for our own page
+	forms   string // where the form may lead beside this server
+	request string // what brings the form back here
+	next    string
+	refusal func(error) error // how an error is told
+}
+
+// forClient is the way on to the client of an authorization request.
+func (b *browser) forClient(q *request) *destination {
+	return &destination{
+		account: q.client.AccountShortname, client: q.client.Name, forms: q.redirect, request: q.encode(),
+		next: b.prefix + PathAuthorize + "?" + q.loggedIn(), refusal: q.refusalOf,
+	}
+}
+
+// destination reads where a login form leads.
+func (b *browser) destination(v *visit, form url.Values) (*destination, error) {
+	if account, ok := strings.CutPrefix(form.Get("request"), ownPage); ok {
+		return b.forAccount(account), nil
 	}
 	q, err := b.readRequest(v.ctx(), form.Get("request"))
-	return form, q, err
+	if err != nil {
+		return nil, err
+	}
+	return b.forClient(q), nil
 }
 
 // login takes user name and password.
 func (b *browser) login(v *visit) error {
-	form, q, err := b.pageForm(v)
+	form, err := readForm(v.r)
+	if err != nil {
+		return err
+	}
+	d, err := b.destination(v, form)
 	if err != nil {
 		return err
 	}
@@ -132,23 +156,23 @@ func (b *browser) login(v *visit) error {
 	back := loginForm{Username: form.Get("username")}
 	if back.Username == "" || form.Get("password") == "" {
 		back.Message, back.status = "Enter your user name and your password.", http.StatusForbidden
-		return b.showLogin(v, q, back)
+		return b.showLogin(v, d, back)
 	}
 	old, _, err := b.who(v)
 	if err != nil {
-		return q.refusalOf(err)
+		return d.refusal(err)
 	}
 	login, err := b.svc.LoginBrowser(v.ctx(), &core.LoginRequest{
-		Account: q.client.AccountShortname, Username: back.Username, Password: form.Get("password"), Client: v.from,
+		Account: d.account, Username: back.Username, Password: form.Get("password"), Client: v.from,
 	})
 	if err != nil {
-		return b.loginFailed(v, q, back, err)
+		return b.loginFailed(v, d, back, err)
 	}
 	if err := b.replace(v, old, login); err != nil {
-		return q.refusalOf(err)
+		return d.refusal(err)
 	}
 	b.setCookie(v.w, cookieLogin, login.Cookie, cookieKept)
-	return v.redirect(b.prefix + PathAuthorize + "?" + q.loggedIn())
+	return v.redirect(d.next)
 }
 
 // replace ends the login that a browser had before. Of the same user, what came
@@ -171,7 +195,7 @@ func (b *browser) replace(v *visit, old, login *core.BrowserLogin) error {
 
 // loginFailed shows the form again. Wrong password, unknown, disabled and
 // locked users are one page (SECURITY 51).
-func (b *browser) loginFailed(v *visit, q *request, back loginForm, err error) error {
+func (b *browser) loginFailed(v *visit, d *destination, back loginForm, err error) error {
 	var e *core.Error
 	if !errors.As(err, &e) {
 		return err
@@ -184,12 +208,16 @@ func (b *browser) loginFailed(v *visit, q *request, back loginForm, err error) e
 	default:
 		return err
 	}
-	return b.showLogin(v, q, back)
+	return b.showLogin(v, d, back)
 }
 
 // consent takes a user's word.
 func (b *browser) consent(v *visit) error {
-	form, q, err := b.pageForm(v)
+	form, err := readForm(v.r)
+	if err != nil {
+		return err
+	}
+	q, err := b.readRequest(v.ctx(), form.Get("request"))
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ type pages map[string]*template.Template
 // a mistake in one is a defect, not an error of the operator's.
 func parsePages() pages {
 	all := pages{}
-	for _, name := range []string{"login", "consent", "logout", "error", "done"} {
+	for _, name := range []string{"login", "consent", "logout", "account", "error", "done"} {
 		all[name] = template.Must(template.ParseFS(pageFiles, "pages/layout.html", "pages/"+name+".html"))
 	}
 	return all
@@ -105,8 +105,8 @@ type loginForm struct {
 	retry  int64 // milliseconds
 }
 
-func (b *browser) showLogin(v *visit, q *request, f loginForm) error {
-	f.CSRF, f.Request = b.formToken("login", b.formCookie(v), ""), q.encode()
+func (b *browser) showLogin(v *visit, d *destination, f loginForm) error {
+	f.CSRF, f.Request = b.formToken("login", b.formCookie(v), ""), d.request
 	if len(f.Username) > 300 {
 		f.Username = "" // nobody's name
 	}
@@ -117,7 +117,7 @@ func (b *browser) showLogin(v *visit, q *request, f loginForm) error {
 	if f.retry > 0 {
 		v.w.Header().Set("Retry-After", strconv.FormatInt((f.retry+999)/1000, 10))
 	}
-	return b.show(v, max(f.status, http.StatusOK), "login", title, q.client.Name, q.redirect, f)
+	return b.show(v, max(f.status, http.StatusOK), "login", title, d.client, d.forms, f)
 }
 
 // consentForm is what the consent page shows.

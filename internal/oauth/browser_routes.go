@@ -18,6 +18,7 @@ const (
 	pathLogin         = "/oauth2/login"
 	pathConsent       = "/oauth2/consent"
 	pathLogoutConfirm = "/oauth2/logout/confirm"
+	pathAccount       = "/oauth2/account"
 	pathStyle         = "/oauth2/pages/style.css"
 )
 
@@ -32,6 +33,11 @@ type BrowserService interface {
 	CameFrom(ctx context.Context, sid string, b *core.BrowserLogin) (bool, error)
 	EndBrowser(ctx context.Context, b *core.BrowserLogin, c *core.Client) error
 	EndClientSession(ctx context.Context, client, user, sid string, c *core.Client) error
+	ConsentsOf(ctx context.Context, user string) ([]core.NamedConsent, error)
+	WithdrawOwnConsent(ctx context.Context, b *core.BrowserLogin, client string, c *core.Client) error
+	OwnSessions(ctx context.Context, b *core.BrowserLogin) ([]core.OwnSession, error)
+	EndOwnSession(ctx context.Context, b *core.BrowserLogin, sid string, c *core.Client) error
+	EndOtherSessions(ctx context.Context, b *core.BrowserLogin, c *core.Client) error
 	Consented(ctx context.Context, user, client string, scope []string) (bool, error)
 	Consent(ctx context.Context, b *core.BrowserLogin, client *core.ClientRecord, scope []string, from *core.Client) error
 	IssueCode(ctx context.Context, r *core.CodeRequest) (string, error)
@@ -83,6 +89,7 @@ func (h *Handler) browserRoutes() map[string]http.Handler {
 		pathConsent:       b.page(b.consent, http.MethodPost),
 		PathLogout:        b.page(b.logout, http.MethodGet, http.MethodPost),
 		pathLogoutConfirm: b.page(b.confirmLogout, http.MethodPost),
+		pathAccount:       b.page(b.account, http.MethodGet, http.MethodPost),
 		pathStyle:         http.HandlerFunc(b.stylesheet),
 		PathUserinfo:      open.Wrap(httpd.Wrap(b.userinfo, b.bearerError)),
 	}
