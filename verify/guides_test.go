@@ -81,6 +81,7 @@ func judge(t *testing.T, algorithm string, command func(t *testing.T) *exec.Cmd)
 		}
 	}
 	accepted("good", good)
+	accepted("OAuth", issuer.Mint(verifytest.Token{OAuth: true}))
 	accepted("audience as array of one", issuer.Mint(verifytest.Token{Claims: m{"aud": []string{"api"}}}))
 	for _, tc := range []struct{ name, raw string }{
 		{"empty", ""},
@@ -98,6 +99,10 @@ func judge(t *testing.T, algorithm string, command func(t *testing.T) *exec.Cmd)
 		{"not before", issuer.Mint(verifytest.Token{Claims: m{"nbf": now + 1000}})},
 		{"refresh token", issuer.Mint(verifytest.Token{Kind: "refresh"})},
 		{"id token", issuer.Mint(verifytest.Token{Kind: "id"})},
+		{"id token of OAuth", issuer.Mint(verifytest.Token{ClientID: "c", Claims: m{"token_use": nil}})},
+		{"refresh token as at+jwt", issuer.Mint(verifytest.Token{OAuth: true, Claims: m{"token_use": "refresh"}})},
+		{"access token as at+jwt", issuer.Mint(verifytest.Token{Type: "at+jwt", ClientID: "c"})},
+		{"logout token", issuer.Mint(verifytest.Token{Type: "logout+jwt"})},
 		{"kind missing", issuer.Mint(verifytest.Token{Claims: m{"token_use": nil}})},
 		{"application token", issuer.Mint(verifytest.Token{Application: true})},
 		{"other audience", issuer.Mint(verifytest.Token{Audience: "other"})},
@@ -121,6 +126,57 @@ func judge(t *testing.T, algorithm string, command func(t *testing.T) *exec.Cmd)
 	accepted("issuer down", issuer.Mint(verifytest.Token{}))
 }
 
+// judgeRevocation puts a guide's program that follows status lists through what those must do.
+func judgeRevocation(t *testing.T, command *exec.Cmd) {
+	issuer := verifytest.Start(t, verifytest.Options{Audience: "api", StatusLists: true})
+	p := startGuide(t, issuer, command)
+	type m = map[string]any
+	issuer.Mint(verifytest.Token{}) // takes place 0
+	alive, dead := issuer.Mint(verifytest.Token{SessionID: "0-a"}), issuer.Mint(verifytest.Token{SessionID: "0-b"})
+	want := func(name, raw, want string) {
+		t.Helper()
+		if got := p.verify(raw); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	want("alive", alive, "ok")
+	want("not revoked yet", dead, "ok")
+	issuer.RevokeSession("0-b")
+	began := time.Now()
+	for strings.HasPrefix(p.verify(dead), "ok") {
+		if time.Since(began) > 30*time.Second {
+			t.Fatal("a revoked token is accepted")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Logf("refused %s after the revocation", time.Since(began).Round(time.Millisecond))
+	want("alive still", alive, "ok")
+	uri := issuer.URL() + "/oauth2/status-lists/s0"
+	status := func(idx, uri any) string {
+		return issuer.Mint(verifytest.Token{Claims: m{"status": m{"status_list": m{"idx": idx, "uri": uri}}}})
+	}
+	reads := issuer.ListReads()
+	for name, raw := range map[string]string{
+		"a list elsewhere":  status(1, "http://127.0.0.1:1/oauth2/status-lists/s0"),
+		"another path":      status(1, issuer.URL()+"/oauth2/status-lists/../s0"),
+		"below the lists":   status(1, uri+"/x"),
+		"no such list":      status(1, uri+"1"),
+		"beyond the list":   status(65536, uri),
+		"before the list":   status(-1, uri),
+		"index as text":     status("x", uri),
+		"reference as text": issuer.Mint(verifytest.Token{Claims: m{"status": m{"status_list": "x"}}}),
+	} {
+		want(name, raw, "refused")
+	}
+	if n := issuer.ListReads() - reads; n > 3 {
+		t.Errorf("%d fetches for tokens without a list", n)
+	}
+	// Nothing is accepted by a list that has ended.
+	issuer.Advance(-time.Minute)
+	time.Sleep(2100 * time.Millisecond)
+	want("after the list's exp", issuer.Mint(verifytest.Token{Application: true, Kind: "access", Claims: m{"exp": time.Now().Unix() + 60}}), "refused")
+}
+
 // missing skips a test whose tool is not here.
 func missing(t *testing.T, what, install string) {
 	t.Helper()
@@ -137,6 +193,9 @@ func TestPythonGuide(t *testing.T) {
 			judge(t, algorithm, func(*testing.T) *exec.Cmd { return exec.Command(python, guides+"/python/verify_token.py") })
 		})
 	}
+	list := func() *exec.Cmd { return exec.Command(python, guides+"/python/status_list.py") }
+	t.Run("without a status list", func(t *testing.T) { judge(t, "ES256", func(*testing.T) *exec.Cmd { return list() }) })
+	t.Run("status list", func(t *testing.T) { judgeRevocation(t, list()) })
 }
 
 func TestNodeGuide(t *testing.T) {
@@ -162,6 +221,9 @@ func TestNodeGuide(t *testing.T) {
 			judge(t, algorithm, func(*testing.T) *exec.Cmd { return exec.Command("node", filepath.Join(dir, "verify.mjs")) })
 		})
 	}
+	list := func() *exec.Cmd { return exec.Command("node", filepath.Join(dir, "status-list.mjs")) }
+	t.Run("without a status list", func(t *testing.T) { judge(t, "ES256", func(*testing.T) *exec.Cmd { return list() }) })
+	t.Run("status list", func(t *testing.T) { judgeRevocation(t, list()) })
 }
 
 func TestJavaGuide(t *testing.T) {
@@ -178,7 +240,7 @@ func TestJavaGuide(t *testing.T) {
 	if out, err := exec.Command("javac", "-cp", jars, "-d", dir, guides+"/java/VerifyToken.java").CombinedOutput(); err != nil {
 		t.Fatalf("javac: %v\n%s", err, out)
 	}
-	for _, algorithm := range []string{"ES256", "RS256"} {
+	for _, algorithm := range []string{"ES256", "EdDSA", "RS256"} {
 		t.Run(algorithm, func(t *testing.T) {
 			judge(t, algorithm, func(*testing.T) *exec.Cmd { return exec.Command("java", "-cp", dir+":"+jars, "VerifyToken") })
 		})
@@ -206,8 +268,9 @@ func readText(t *testing.T, name string) string {
 
 // TestGuidesShowTheirCode: what a guide prints is what the tests ran.
 func TestGuidesShowTheirCode(t *testing.T) {
-	for page, file := range map[string]string{
-		"python.md": "python/verify_token.py", "node.md": "node/verify.mjs", "java.md": "java/VerifyToken.java",
+	for file, page := range map[string]string{
+		"python/verify_token.py": "python.md", "python/status_list.py": "python.md", "node/verify.mjs": "node.md",
+		"node/status-list.mjs": "node.md", "java/VerifyToken.java": "java.md",
 	} {
 		if code := readText(t, filepath.Join(guides, file)); !strings.Contains(readText(t, filepath.Join(guides, page)), "\n"+code+"```\n") {
 			t.Errorf("%s does not show %s as it is", page, file)

@@ -19,15 +19,19 @@ import java.security.AlgorithmParameters;
 import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
 import java.security.PublicKey;
+import java.security.Signature;
 import java.security.spec.ECGenParameterSpec;
 import java.security.spec.ECParameterSpec;
 import java.security.spec.ECPoint;
 import java.security.spec.ECPublicKeySpec;
 import java.security.spec.RSAPublicKeySpec;
+import java.security.spec.X509EncodedKeySpec;
 import java.time.Duration;
 import java.util.Base64;
 import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 public class VerifyToken {
@@ -95,7 +99,8 @@ public class VerifyToken {
         switch (text(jwk, "alg")) {
           case "ES256" -> fetched.put(text(jwk, "kid"), new Key("ES256", p256(jwk)));
           case "RS256" -> fetched.put(text(jwk, "kid"), new Key("RS256", rsa(jwk)));
-          default -> { } // this library verifies no others
+          case "EdDSA" -> fetched.put(text(jwk, "kid"), new Key("EdDSA", ed25519(jwk)));
+          default -> { } // the server has no others
         }
       }
       return fetched;
@@ -111,6 +116,12 @@ public class VerifyToken {
 
     private static PublicKey rsa(JsonObject jwk) throws GeneralSecurityException {
       return KeyFactory.getInstance("RSA").generatePublic(new RSAPublicKeySpec(number(jwk, "n"), number(jwk, "e")));
+    }
+
+    private static PublicKey ed25519(JsonObject jwk) throws GeneralSecurityException {
+      byte[] x = Base64.getUrlDecoder().decode(text(jwk, "x"));
+      byte[] spki = HexFormat.of().parseHex("302a300506032b6570032100" + HexFormat.of().formatHex(x)); // RFC 8410 section 4
+      return KeyFactory.getInstance("Ed25519").generatePublic(new X509EncodedKeySpec(spki));
     }
 
     private static BigInteger number(JsonObject jwk, String name) {
@@ -145,7 +156,7 @@ public class VerifyToken {
       throw new Refused("algorithm is not the key's");
     }
     try {
-      if (!jws.verifySignature(key.key())) {
+      if (!signedBy(key, jws)) {
         throw new Refused("signature");
       }
     } catch (GeneralSecurityException | RuntimeException e) {
@@ -153,7 +164,30 @@ public class VerifyToken {
     }
     JsonWebSignature.Payload claims = jws.getPayload();
     checkClaims(claims);
+    if (!isAccess(header, claims)) { // refresh and id tokens are no access tokens
+      throw new Refused("not an access token");
+    }
     return claims;
+  }
+
+  /** The library knows no EdDSA; the JDK does. */
+  static boolean signedBy(Key key, JsonWebSignature jws) throws GeneralSecurityException {
+    if (!key.algorithm().equals("EdDSA")) {
+      return jws.verifySignature(key.key());
+    }
+    Signature signature = Signature.getInstance("Ed25519");
+    signature.initVerify(key.key());
+    signature.update(jws.getSignedContentBytes());
+    return signature.verify(jws.getSignatureBytes());
+  }
+
+  /** A contract's access tokens say so in a claim, those of the OAuth endpoints (RFC 9068) by their typ. */
+  static boolean isAccess(JsonWebSignature.Header header, JsonWebSignature.Payload claims) {
+    String typ = header.getType() == null ? "jwt" : header.getType().toLowerCase(Locale.ROOT).replaceFirst("^application/", "");
+    if (typ.equals("at+jwt")) {
+      return claims.get("token_use") == null && claims.get("client_id") != null;
+    }
+    return typ.equals("jwt") && "access".equals(claims.get("token_use"));
   }
 
   static void checkClaims(JsonWebSignature.Payload claims) throws Refused {
@@ -163,9 +197,6 @@ public class VerifyToken {
     Object audience = claims.getAudience();
     if (!AUDIENCE.equals(audience) && !List.of(AUDIENCE).equals(audience)) {
       throw new Refused("audience");
-    }
-    if (!"access".equals(claims.get("token_use"))) { // refresh and id tokens are no access tokens
-      throw new Refused("not an access token");
     }
     long now = System.currentTimeMillis() / 1000;
     Long expires = claims.getExpirationTimeSeconds();

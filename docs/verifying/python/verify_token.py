@@ -68,9 +68,17 @@ def verify(token):
     )
     if claims["aud"] not in (AUDIENCE, [AUDIENCE]):  # PyJWT takes any of several
         raise jwt.InvalidAudienceError("token is for others, too")
-    if claims.get("token_use") != "access":  # refresh and id tokens are no access tokens
+    if not is_access(header, claims):  # refresh and id tokens are no access tokens
         raise jwt.InvalidTokenError("not an access token")
     return claims
+
+
+def is_access(header, claims):
+    """A contract's access tokens say so in a claim, those of the OAuth endpoints (RFC 9068) by their typ."""
+    typ = str(header.get("typ") or "JWT").lower().removeprefix("application/")
+    if typ == "at+jwt":
+        return "token_use" not in claims and "client_id" in claims
+    return typ == "jwt" and claims.get("token_use") == "access"
 
 
 def main():
