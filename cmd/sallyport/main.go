@@ -12,6 +12,9 @@ import (
 )
 
 func main() {
+	if code, done := cli.Process(os.Args[1:]); done {
+		os.Exit(code)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Main(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ())
 	stop()

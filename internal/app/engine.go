@@ -135,7 +135,12 @@ func (e *engine) lastIssuer(ctx context.Context, fallback string) (string, error
 }
 
 func (e *engine) openService(ctx context.Context, cfg *config.Config, o Options, issuer string) (err error) {
-	e.hasher, err = password.New(password.Config{Slots: cfg.Password.Slots, Queue: cfg.Password.Queue})
+	e.hasher, err = password.New(password.Config{
+		Slots: cfg.Password.Slots, Queue: cfg.Password.Queue,
+		Worker: hashWorker(), WorkerFailed: func(err error) {
+			e.log.Warn("a worker for hashing passwords failed; the server hashes itself", "err", err)
+		},
+	})
 	if err != nil {
 		return err
 	}
@@ -156,6 +161,9 @@ func (e *engine) openService(ctx context.Context, cfg *config.Config, o Options,
 }
 
 func (e *engine) close() error {
+	if e.hasher != nil {
+		e.hasher.Close()
+	}
 	if e.store == nil {
 		return nil
 	}

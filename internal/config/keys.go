@@ -240,7 +240,7 @@ func bindPolicy(c *Config) []Key {
 		},
 		{
 			Name: "password.queue", Kind: KindInt, Default: "0", ptr: &c.Password.Queue, check: intBetween(0, 100_000),
-			Doc: "How many logins may wait for a slot before more are answered 503. 0 is 64 for each slot.",
+			Doc: "How many logins may wait for a slot before more are refused with 429. 0 is 64 for each slot.",
 		},
 		{
 			Name: "sessions.grace", Kind: KindDuration, Default: "2m", ptr: &c.Sessions.Grace, check: between("0s", "10m"),

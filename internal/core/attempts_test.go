@@ -375,3 +375,35 @@ func TestLoginStoreFails(t *testing.T) {
 	w.store.mend()
 	w.in(m, "ann")
 }
+
+// TestAdmissionWritesNothing: who is turned away costs the store a look and no
+// step, whoever is asked for; 1,000 a second must not stand before refreshes
+// in the writer's queue. Known pairs are not turned away.
+func TestAdmissionWritesNothing(t *testing.T) {
+	m := itempath("item", core.DefaultAccount)
+	w := newWorld(t, m)
+	w.user("ann")
+	w.user("bea")
+	w.in(m, "ann")
+	neighbour := netip.MustParseAddr("192.0.2.99")
+	for i := range 400 { // empty passwords cost no hash
+		_, _ = w.login(m, fmt.Sprintf("name%d", i), "", neighbour)
+	}
+	before := w.disk.Stats().Steps
+	for i, name := range []string{"ann", "bea", "nobody", "a b", strings.Repeat("x", 1000)} {
+		_, err := w.login(m, name, wrong, netip.MustParseAddr("192.0.2.98"))
+		if name == "ann" {
+			wantCode(t, err, core.BadCredentials) // judged: her network is known
+			before = w.disk.Stats().Steps
+			continue
+		}
+		e, ok := err.(*core.Error)
+		if !ok || e.Code != core.TooMany || e.RetryAfter <= 0 {
+			t.Fatalf("login %d: %v", i, err)
+		}
+	}
+	if n := w.disk.Stats().Steps - before; n != 0 {
+		t.Fatalf("refusals by admission took %d steps of the store", n)
+	}
+	w.in(m, "ann")
+}

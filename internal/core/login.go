@@ -68,6 +68,9 @@ func (s *Service) openByPassword(ctx context.Context, r *LoginRequest, now int64
 	if user != nil {
 		a.user = user.ID
 	}
+	if err := a.admit(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.reserve(ctx); err != nil {
 		return nil, err
 	}
@@ -177,6 +180,46 @@ func (a *attempt) lane() password.Lane {
 	return password.Lane{Known: a.res.Budget == "known", Network: a.network()}
 }
 
+// admit turns strangers away while there is no room for them, before anything
+// is written: a flood must cost the store no more than a look. Known pairs of
+// name and network pass, since room is kept for them. The look is the same for
+// names that nobody has.
+func (a *attempt) admit(ctx context.Context) error {
+	busy := a.noRoom()
+	if busy == nil || a.client.ForwardedByUnlisted {
+		return busy
+	}
+	known, err := a.s.store.KnownNetworks(ctx, a.user)
+	if err != nil {
+		return storeErr(err)
+	}
+	network := a.network().String()
+	for _, k := range known {
+		if k.Network == network && k.LastUsed > a.now-a.s.cfg.KnownNetworkMS {
+			return nil
+		}
+	}
+	return busy
+}
+
+// noRoom says whether a stranger would be turned away now: the network has
+// tried too many names, or the queue for hashing is full.
+func (a *attempt) noRoom() error {
+	if !a.client.ForwardedByUnlisted {
+		if ok, retry := a.s.networks.Peek(a.network(), a.now); !ok {
+			return tooManyOfNetwork(retry)
+		}
+	}
+	if err := a.s.passwords.TurnedAway(password.Lane{Network: a.network()}); err != nil {
+		return passwordErr(err)
+	}
+	return nil
+}
+
+func tooManyOfNetwork(retry int64) error {
+	return &Error{Code: TooMany, Reason: "network attempts", Message: "Too many attempts; try again later", RetryAfter: retry}
+}
+
 // reserve counts the attempt in the store. A refused reservation is not an
 // answer: the locked name costs the same hash and gets the same refusal.
 func (a *attempt) reserve(ctx context.Context) error {
@@ -199,7 +242,7 @@ func (a *attempt) reserve(ctx context.Context) error {
 	}
 	if ok, retry := a.s.networks.Allow(a.network(), a.now); !ok {
 		a.unjudged(ctx)
-		return &Error{Code: TooMany, Reason: "network attempts", Message: "Too many attempts; try again later", RetryAfter: retry}
+		return tooManyOfNetwork(retry)
 	}
 	return nil
 }

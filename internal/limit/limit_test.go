@@ -314,3 +314,22 @@ func BenchmarkNetworksAllow(b *testing.B) {
 		n.Allow(p, t0+int64(i)*1000)
 	}
 }
+
+// TestPeekTakesNothing: the question is free, and tells what Allow would.
+func TestPeekTakesNothing(t *testing.T) {
+	n := NewNetworks(NetworksConfig{Burst: 3, Interval: 1000})
+	mine := v6(9, 9)
+	for i := range 3 {
+		for range 50 {
+			if ok, _ := n.Peek(mine, t0); !ok {
+				t.Fatalf("asking took attempt %d", i)
+			}
+		}
+		n.Allow(mine, t0)
+	}
+	ok, retry := n.Peek(mine, t0)
+	ok2, retry2 := n.Allow(mine, t0)
+	if ok || ok2 || retry != retry2 {
+		t.Fatalf("Peek %v %d, Allow %v %d", ok, retry, ok2, retry2)
+	}
+}

@@ -65,6 +65,15 @@ func NewNetworks(cfg NetworksConfig) *Networks {
 // milliseconds to come back. For IPv6 the /48 and the /32 around it must
 // allow it too. All networks without a valid address share one budget.
 func (n *Networks) Allow(network netip.Prefix, now int64) (ok bool, retryAfter int64) {
+	return n.ask(network, now, true)
+}
+
+// Peek says what Allow would, and takes nothing.
+func (n *Networks) Peek(network netip.Prefix, now int64) (ok bool, retryAfter int64) {
+	return n.ask(network, now, false)
+}
+
+func (n *Networks) ask(network netip.Prefix, now int64, take bool) (ok bool, retryAfter int64) {
 	chain := append([]netip.Prefix{network}, Enclosing(network)...)
 	var at [3][sketchRows]int
 	for i, p := range chain {
@@ -83,6 +92,9 @@ func (n *Networks) Allow(network netip.Prefix, now int64) (ok bool, retryAfter i
 	}
 	if retryAfter > 0 {
 		return false, retryAfter
+	}
+	if !take {
+		return true, 0
 	}
 	for i := range chain {
 		n.write(at[i], next[i], n.levels[i].honest(now))

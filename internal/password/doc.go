@@ -17,7 +17,9 @@
 // else. Who waits, waits in a bounded queue with two lanes: half of slots and
 // queue is kept for known pairs of login name and network, the rest is shared
 // in turn between networks, so that one network's flood delays only itself.
-// Hashing runs on the goroutine of the caller; the package starts none.
+// A server has the hashing itself done by worker processes of lower priority
+// (worker.go), so that neither a core nor the collector is taken from those who
+// answer requests; without them it runs on the goroutine of the caller.
 //
 // # Equal time
 //

@@ -100,6 +100,37 @@ func (q *fairQueue) remove(w *waiter) {
 	}
 }
 
+// losesPlace says whether a newcomer with these groups would be the one that
+// dropFromHeaviest takes out, without letting it in.
+func (q *fairQueue) losesPlace(chain []netip.Prefix) bool {
+	g := &q.root
+	for _, key := range chain {
+		var own *group
+		if g != nil {
+			own = g.children[key]
+		}
+		weight := 1
+		if own != nil {
+			weight += own.waiters
+		}
+		for e := g.first(); e != nil; e = e.Next() {
+			if c := e.Value.(*group); c != own && c.waiters > weight {
+				return false
+			}
+		}
+		g = own
+	}
+	return true
+}
+
+// first is the group whose turn is next, nil below a group that is not there.
+func (g *group) first() *list.Element {
+	if g == nil {
+		return nil
+	}
+	return g.turns.Front()
+}
+
 // dropFromHeaviest takes out and returns the waiter that came last in the
 // network with the most waiters, looking for the heaviest group at each level.
 // Among equals the newcomer's own group loses, so that who was there first

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -46,6 +47,11 @@ type Config struct {
 	// Now is read to measure how long hashes take, for Stats and for the
 	// retry hint; nil means time.Now.
 	Now func() time.Time
+	// Worker starts a process (or whatever else) that runs Work, and gives the
+	// pipe to it; closing it ends it. nil: hashes are made in this process, as
+	// they are while Worker fails. WorkerFailed is told why; it may be nil.
+	Worker       func() (io.ReadWriteCloser, error)
+	WorkerFailed func(error)
 }
 
 // Lane says on whose behalf a password is hashed.
@@ -66,6 +72,8 @@ type Hasher struct {
 	slots  *slots
 	now    func() time.Time
 	run    runner // replaced in tests
+	derive func(k kdf, password, salt []byte) []byte
+	away   *workers // nil: hashes are made in this process
 
 	mu   sync.Mutex
 	bill bill
@@ -99,8 +107,23 @@ func New(cfg Config) (*Hasher, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	h := &Hasher{params: p, slots: newSlots(cfg.Slots, cfg.Queue), now: cfg.Now, run: kdf.matches}
+	h := &Hasher{params: p, slots: newSlots(cfg.Slots, cfg.Queue), now: cfg.Now, run: kdf.matches, derive: kdf.derive}
+	if cfg.Worker != nil {
+		if cfg.WorkerFailed == nil {
+			cfg.WorkerFailed = func(error) {}
+		}
+		h.away = &workers{start: cfg.Worker, failed: cfg.WorkerFailed, rest: workerRest}
+		h.run, h.derive = h.away.matches, h.away.derive
+	}
 	return h, h.bill.add(ours)
+}
+
+// Close ends the workers that have nothing to do, and the others when they
+// have done it.
+func (h *Hasher) Close() {
+	if h.away != nil {
+		h.away.close()
+	}
 }
 
 // Hash makes a new hash of a password, waiting for a slot. It returns
@@ -116,7 +139,7 @@ func (h *Hasher) Hash(ctx context.Context, lane Lane, password string) (phc stri
 	rand.Read(salt)
 	e := encoded{kdf: h.params.kdf(), salt: salt}
 	err = h.inSlot(ctx, lane, func() error {
-		e.key = e.derive([]byte(pw), salt)
+		e.key = h.derive(e.kdf, []byte(pw), salt)
 		return nil
 	})
 	if err != nil {
@@ -166,6 +189,11 @@ func (h *Hasher) Dummy(ctx context.Context, lane Lane, password string) error {
 	}
 	return h.pay(ctx, lane, tries, nil, nil)
 }
+
+// TurnedAway returns the *BusyError that Verify and Dummy would return at this
+// moment, or nil. A caller asks it before it pays for anything else, such as
+// counting the attempt in a store: in a flood that is most of the work.
+func (h *Hasher) TurnedAway(lane Lane) error { return h.slots.turnedAway(lane) }
 
 // Observe tells the Hasher that the store holds this hash, so that every
 // verification costs as much as one of its kind. Call it at start with one

@@ -87,6 +87,18 @@ func (s *slots) acquire(ctx context.Context, lane Lane) error {
 	}
 }
 
+// turnedAway says whether acquire would refuse this caller at once.
+func (s *slots) turnedAway(lane Lane) error {
+	i := laneIndex(lane.Known)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting[i].len() < s.queueEach[i] || !s.waiting[i].losesPlace(groupsOf(lane.Network)) {
+		return nil
+	}
+	s.refused++
+	return s.busy(i)
+}
+
 // leave takes a caller that gave up out of the queue. If its turn came in the
 // same moment, it passes the slot on.
 func (s *slots) leave(i int, w *waiter, cause error) error {

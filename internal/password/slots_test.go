@@ -234,3 +234,34 @@ func TestSlotsUnderLoad(t *testing.T) {
 		t.Fatalf("most %d, %+v", most, st)
 	}
 }
+
+// TestTurnedAway: the question tells what asking for a slot would.
+func TestTurnedAway(t *testing.T) {
+	lane := func(n int) Lane {
+		return Lane{Network: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(n), 0}), 24)}
+	}
+	s := newSlots(1, 8) // four places for strangers
+	if err := s.acquire(t.Context(), Lane{}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		if err := s.turnedAway(lane(i % 2)); err != nil {
+			t.Fatalf("waiter %d: %v with room in the queue", i, err)
+		}
+		s.mu.Lock()
+		s.waiting[shared].push(&waiter{verdict: make(chan error, 1)}, groupsOf(lane(i%2).Network))
+		s.mu.Unlock()
+	}
+	if s.turnedAway(lane(0)) == nil || s.turnedAway(lane(1)) == nil {
+		t.Error("a network that has its share of a full queue is let in")
+	}
+	if err := s.turnedAway(lane(7)); err != nil {
+		t.Errorf("a network with nobody waiting takes the place of one with two: %v", err)
+	}
+	if err := s.turnedAway(Lane{Known: true, Network: lane(0).Network}); err != nil {
+		t.Errorf("strangers fill the queue of known pairs: %v", err)
+	}
+	if got := s.stats().Refused; got != 2 {
+		t.Errorf("%d counted as refused", got)
+	}
+}

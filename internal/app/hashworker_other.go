@@ -1,0 +1,13 @@
+//go:build !linux
+
+package app
+
+import (
+	"os"
+	"os/exec"
+)
+
+func ownExecutable() (string, error) { return os.Executable() }
+
+// startLow starts a process at the usual priority: lowering it is for Linux.
+func startLow(cmd *exec.Cmd) error { return cmd.Start() }
