@@ -70,7 +70,7 @@ func (q *request) allowed(login *core.BrowserLogin) ([]string, error) {
 
 // mustAsk says whether the user is to be asked before the client gets anything.
 func (b *browser) mustAsk(v *visit, q *request, login *core.BrowserLogin, scope []string) (bool, error) {
-	if q.prompts("consent") {
+	if q.prompts("consent") || !q.provesItself() {
 		return true, nil
 	}
 	if !q.client.RequireConsent {
@@ -78,6 +78,15 @@ func (b *browser) mustAsk(v *visit, q *request, login *core.BrowserLogin, scope 
 	}
 	given, err := b.svc.Consented(v.ctx(), login.Subject.ID, q.client.ID, scope)
 	return !given, err
+}
+
+// provesItself reports whether who gets the code must be the client: it
+// authenticates, or is the owner of an https address. Another program of the
+// machine can listen at a loopback address or take an app's scheme, and knows
+// the id of a public client; with a login at hand it would get codes unseen (RFC
+// 8252 section 8.6).
+func (q *request) provesItself() bool {
+	return q.client.Type == core.ClientConfidential || strings.HasPrefix(q.redirect, "https:")
 }
 
 // grant sends the client its code.
