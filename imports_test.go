@@ -33,6 +33,7 @@ var rules = []rule{
 	{pkg: "internal/console", may: []string{"internal/core", "internal/httpd"}, why: "edges never know each other, nor an adapter"},
 	{pkg: "internal/store/...", may: []string{"internal/core", "internal/jose", "internal/token", "internal/store/..."}, why: "adapters know the domain and no edge"},
 	{pkg: "internal/keyring", may: []string{"internal/core", "internal/jose", "internal/token"}, why: "adapters know the domain and no edge"},
+	{pkg: "internal/journal", may: []string{"internal/core"}, why: "an adapter: it knows the domain's words and a file"},
 	{
 		pkg: "internal/core", may: []string{"internal/password", "internal/limit", "internal/token"},
 		why:    "the rules know no wire, no SQL and no file, or they could not be tested without them",

@@ -129,6 +129,11 @@ func (s *Service) Purge(ctx context.Context) {
 		return
 	}
 	s.revoked.purge(now)
+	if s.cfg.Journal != nil {
+		if err := s.cfg.Journal.Purge(now); err != nil {
+			s.log.Warn("the facts journal could not be shortened; it is tried again in a minute", "err", err)
+		}
+	}
 	for range 100 {
 		rep, err := s.store.Purge(ctx, now, 500)
 		if err != nil {

@@ -16,6 +16,8 @@ type Journal interface {
 	Append(ctx context.Context, entries []JournalEntry) error
 	// Highest is the number of the last fact written.
 	Highest() int64
+	// Purge drops what is over at now.
+	Purge(now int64) error
 }
 
 // JournalEntry is one record of the journal: a fact, a note or a mark.
