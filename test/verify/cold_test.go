@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/url"
@@ -85,6 +86,35 @@ func TestColdStart(t *testing.T) {
 	for name, raw := range map[string]string{"OAuth": oauth(), "contract": contract()} {
 		if _, err := v.Verify(t.Context(), raw); err != nil {
 			t.Errorf("after the issuer came back, %s: %v", name, err)
+		}
+	}
+}
+
+// TestSecretReplaced imports another secret for a contract while a service verifies with it: one that holds both refuses
+// nothing, and one that holds the new one alone refuses what the old one signed.
+func TestSecretReplaced(t *testing.T) {
+	w := serve(t)
+	w.user("ann", "user")
+	login := func() string {
+		return text(w.post("/token", "", map[string]string{"username": "ann", "password": password})["data"].(map[string]any), "access_token")
+	}
+	fresh := rand.Text() + rand.Text()
+	before := login()
+	w.act("/keys/import", admin.KeyImport{KeySet: admin.KeySet{Mount: "pathstack", Kind: "access"}, Secret: fresh}, nil)
+	after := login()
+	for name, tc := range map[string]struct {
+		secrets       [][]byte
+		before, after error
+	}{
+		"old":  {[][]byte{w.pathstack}, nil, verify.ErrSignature},
+		"both": {[][]byte{[]byte(fresh), w.pathstack}, nil, nil},
+		"new":  {[][]byte{[]byte(fresh)}, verify.ErrSignature, nil},
+	} {
+		v := w.verifier(verify.Config{Secrets: tc.secrets})
+		for raw, want := range map[string]error{before: tc.before, after: tc.after} {
+			if _, err := v.Verify(t.Context(), raw); (err == nil) != (want == nil) || !errors.Is(err, want) {
+				t.Errorf("%s: %v, want %v", name, err, want)
+			}
 		}
 	}
 }
