@@ -74,6 +74,9 @@ func failoverFlags(fs *flag.FlagSet) func(context.Context, *trial) error {
 
 func (f *failover) run(ctx context.Context) (err error) {
 	f.rng = rand.New(rand.NewPCG(f.seed, 1))
+	if err := f.build(ctx); err != nil {
+		return err
+	}
 	dir, err := f.folder("postgres")
 	if err != nil {
 		return err

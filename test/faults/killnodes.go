@@ -48,6 +48,9 @@ func killNodesFlags(fs *flag.FlagSet) func(context.Context, *trial) error {
 
 func (k *killNodes) run(ctx context.Context) (err error) {
 	k.rng = rand.New(rand.NewPCG(k.seed, 1))
+	if err := k.build(ctx); err != nil {
+		return err
+	}
 	stores := []string{""}
 	if k.store == "postgres" {
 		pg, err := k.postgres(ctx, pgtest.Config{})

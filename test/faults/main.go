@@ -129,13 +129,16 @@ func (t *trial) run(ctx context.Context, s *scenario, run func(context.Context, 
 	}
 	t.report = report{Scenario: s.name, Seed: t.seed, began: time.Now(), Violations: []string{}}
 	defer func() { t.report.Seconds = time.Since(t.report.began).Round(100 * time.Millisecond).Seconds() }()
+	return run(ctx, t)
+}
+
+// build gives the binary to try.
+func (t *trial) build(ctx context.Context) (err error) {
 	if t.binary == "" {
 		t.say("building the static binary")
-		if t.binary, err = sut.Build(ctx, dir, "cmd/sallyport"); err != nil {
-			return err
-		}
+		t.binary, err = sut.Build(ctx, t.dir, "cmd/sallyport")
 	}
-	return run(ctx, t)
+	return err
 }
 
 // folder makes one below the trial's.

@@ -53,7 +53,7 @@ func Run(ctx context.Context, t Target, o Options) []*Call {
 					time.Sleep(o.Pause)
 					continue
 				}
-				s := &shared{run: r, target: t, options: o, id: first.Session, tokens: []Tokens{first}}
+				s := &shared{run: r, target: t, options: o, id: first.Session, tokens: []Tokens{first}, tidy: rng.IntN(2) == 0}
 				s.play(ctx, rng)
 			}
 		})
@@ -79,6 +79,7 @@ type shared struct {
 	target  Target
 	options Options
 	id      string
+	tidy    bool // nobody ends it before its time
 
 	mu     sync.Mutex
 	tokens []Tokens // all that were granted, in the order of their arrival
@@ -86,8 +87,9 @@ type shared struct {
 	over   bool     // somebody learned that it ended
 }
 
-// play is the life of a session: all actors at once, and when it has ended,
-// every node is asked once more after the bound.
+// play is the life of a session: all actors at once; one who comes too late
+// with the last but one token; and when it has ended, every node is asked once
+// more after the bound.
 func (s *shared) play(ctx context.Context, rng *rand.Rand) {
 	var all sync.WaitGroup
 	for n := range s.options.Actors {
@@ -101,6 +103,11 @@ func (s *shared) play(ctx context.Context, rng *rand.Rand) {
 		})
 	}
 	all.Wait()
+	if !s.ended() && s.options.Grace <= s.options.Bound {
+		time.Sleep(s.options.Grace + 10*time.Millisecond)
+		s.refresh(0, rng.IntN(s.target.Nodes()), s.pick(rng, 1))
+		s.probe(rng, 0)
+	}
 	if !s.ended() {
 		s.revoke(0, rng.IntN(s.target.Nodes()))
 		s.probe(rng, 0)
@@ -117,9 +124,9 @@ func (s *shared) act(rng *rand.Rand, actor, i int) {
 		s.refresh(actor, node, s.pick(rng, 0))
 	case n < 57:
 		s.refresh(actor, node, s.pick(rng, 1))
-	case n < 62:
+	case n < 62 && !s.tidy:
 		s.refresh(actor, node, s.pick(rng, -1))
-	case n < 96 || i < s.options.Calls/3:
+	case n < 96 || s.tidy || i < s.options.Calls/3:
 		s.introspect(actor, node, s.pick(rng, -1))
 	default:
 		s.revoke(actor, node)
