@@ -33,6 +33,7 @@ type scenario struct {
 func scenarios() []scenario {
 	return []scenario{
 		{"failover", "kill the primary of a Patroni cluster under load, again and again", failoverFlags},
+		{"promote", "kill a primary and promote its synchronous standby, without any manager", promoteFlags},
 		{"kill-nodes", "kill nodes under load, again and again", killNodesFlags},
 		{"history", "check what clients see of sessions for linearizability while nodes are killed", historiesFlags},
 	}
@@ -122,9 +123,12 @@ func (t *trial) run(ctx context.Context, s *scenario, run func(context.Context, 
 	if err != nil {
 		return fmt.Errorf("making the folder of a trial: %w", err)
 	}
-	t.dir = dir
+	// What a process works in is compared with it, and /proc knows no symlinks.
+	if t.dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return fmt.Errorf("making the folder of a trial: %w", err)
+	}
 	// PostgreSQL's user must be able to pass through to its own folder.
-	if err := os.Chmod(dir, 0o755); err != nil {
+	if err := os.Chmod(t.dir, 0o755); err != nil {
 		return fmt.Errorf("making the folder of a trial: %w", err)
 	}
 	t.report = report{Scenario: s.name, Seed: t.seed, began: time.Now(), Violations: []string{}}

@@ -323,9 +323,7 @@ const (
 func (c *Cluster) Kill(m *Member, v Victim) {
 	var pids []int
 	if v != Patroni {
-		if pid := ReadPID(filepath.Join(m.dir, "data", "postmaster.pid")); pid > 1 {
-			pids = Family(pid)
-		}
+		pids = Server(filepath.Join(m.dir, "data"))
 	}
 	if v != Postgres {
 		// First, or it would see PostgreSQL die and release its lock. Its
@@ -353,9 +351,7 @@ func (c *Cluster) Close() error {
 	}
 	for _, m := range c.Members {
 		m.patroni.end(syscall.SIGKILL, time.Second)
-		if pid := ReadPID(filepath.Join(m.dir, "data", "postmaster.pid")); pid > 1 {
-			KillAll(Family(pid))
-		}
+		KillAll(Server(filepath.Join(m.dir, "data")))
 	}
 	if c.etcd != nil {
 		c.etcd.end(syscall.SIGTERM, 5*time.Second)

@@ -108,8 +108,14 @@ type guard struct {
 // again.
 const guardScript = `
 read -r word && exit 0
-for f in "$1"/*.pid "$1"/*/*.pid; do [ -e "$f" ] && kill -KILL "$(head -n 1 "$f")" 2>/dev/null; done
-for f in "$1"/*/data/postmaster.pid; do [ -e "$f" ] && kill -QUIT "$(head -n 1 "$f")" 2>/dev/null; done
+end() { # SIGNAL PIDFILE: only a process that works below our folder is ours
+	[ -e "$2" ] || return
+	pid=$(head -n 1 "$2")
+	case "$(readlink "/proc/$pid/cwd")" in "$dir" | "$dir"/*) kill "-$1" "$pid" ;; esac
+}
+dir=$1
+for f in "$1"/*.pid "$1"/*/*.pid; do end KILL "$f"; done
+for f in "$1"/*/data/postmaster.pid; do end QUIT "$f"; done
 sleep 1
 cd / && rm -rf "$1"
 `
@@ -136,8 +142,8 @@ func (g *guard) dismiss() error {
 	return errors.Join(err, g.pipe.Close(), g.cmd.Wait())
 }
 
-// Family is a process and all its descendants, as /proc has them.
-func Family(pid int) []int {
+// family is a process and all its descendants, as /proc has them.
+func family(pid int) []int {
 	children := map[int][]int{}
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -171,16 +177,22 @@ func KillAll(pids []int) {
 	}
 }
 
-// ReadPID reads the first line of a pid file, 0 when there is none.
-func ReadPID(path string) int {
-	b, err := os.ReadFile(path)
+// Server is the postmaster that runs on a data directory and all processes
+// below it; nil when there is none. A pid file may be left from a server that
+// was killed, and its number belong to somebody else by now.
+func Server(data string) []int {
+	b, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
 	if err != nil {
-		return 0
+		return nil
 	}
 	first, _, _ := strings.Cut(string(b), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(first))
-	if err != nil {
-		return 0
+	if err != nil || pid <= 1 {
+		return nil
 	}
-	return pid
+	// A postmaster works in its data directory.
+	if at, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); err != nil || at != data {
+		return nil
+	}
+	return family(pid)
 }
