@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/httpd"
@@ -44,7 +45,7 @@ func (q *request) readBody() error {
 	if boundary != "" {
 		return asError(decodeMultipart(body, boundary, q.formField(unknown)))
 	}
-	return asError(decodeForm(string(body), q.formField(unknown)))
+	return asError(decodeForm(body, q.formField(unknown)))
 }
 
 // asError keeps a nil *bodyError from becoming an error that is not nil.
@@ -128,17 +129,29 @@ func (e *endpoint) mediaTypes() []string {
 }
 
 // formField notes a field of a form, whichever way the form came.
-func (q *request) formField(unknown *[][]string) func(name, val string) {
-	return func(name, val string) {
+func (q *request) formField(unknown *[][]string) func(name, val []byte) {
+	return func(name, val []byte) {
 		hit := false
 		for i := range q.ep.slots {
-			if q.ep.slots[i].kind == fromForm && q.ep.slots[i].name == name {
-				q.got[i] = captured{kind: gotText, wire: true, s: val}
+			if q.ep.slots[i].kind == fromForm && q.ep.slots[i].name == string(name) {
+				q.got[i] = captured{kind: gotText, wire: true, s: fieldText(val)}
 				hit = true
 			}
 		}
 		if !hit && unknown != nil && len(*unknown) < 8 {
-			*unknown = append(*unknown, []string{"body", clip(name)})
+			*unknown = append(*unknown, []string{"body", clip(string(name[:min(len(name), shownName)]))})
 		}
 	}
+}
+
+// overLong stands for a text that is longer than any input may be. It is made
+// once, so that a flood of such texts costs no memory.
+var overLong = strings.Repeat("x", maxToken+1)
+
+// fieldText copies a text out of the body, unless it is too long for any input.
+func fieldText(val []byte) string {
+	if len(val) > maxToken && utf8.RuneCount(val) > maxToken {
+		return overLong
+	}
+	return string(val)
 }

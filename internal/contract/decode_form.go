@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"mime/multipart"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -17,26 +16,30 @@ const maxParameters = 256
 // (RFC 6749 section 3.2: a parameter given twice is an error, because two
 // readers would take a different one). A semicolon is an ordinary character,
 // as the URL standard has it.
-func decodeForm(raw string, visit func(name, value string)) *bodyError {
-	seen := make([]string, 0, 8)
-	for n := 0; raw != ""; n++ {
+//
+// It decodes in place, so that a form of any length costs no memory: what visit
+// is given are pieces of raw, and good until raw is used again.
+func decodeForm(raw []byte, visit func(name, value []byte)) *bodyError {
+	var store [8][]byte
+	seen := store[:0]
+	for n := 0; len(raw) > 0; n++ {
 		if n == maxParameters {
 			return &bodyError{kind: "form", expected: "it has too many parameters", loc: []string{"body"}}
 		}
-		var pair string
-		pair, raw, _ = strings.Cut(raw, "&")
-		if pair == "" {
+		var pair []byte
+		pair, raw, _ = bytes.Cut(raw, []byte("&"))
+		if len(pair) == 0 {
 			continue
 		}
-		k, v, _ := strings.Cut(pair, "=")
+		k, v, _ := bytes.Cut(pair, []byte("="))
 		name, ok1 := unescapeForm(k)
 		val, ok2 := unescapeForm(v)
 		if !ok1 || !ok2 {
 			return &bodyError{kind: "form", expected: "a percent sign must be followed by two hex digits, and text must be UTF-8", loc: []string{"body"}}
 		}
 		for _, s := range seen {
-			if s == name {
-				return &bodyError{kind: "repeated", loc: []string{"body", clip(name)}}
+			if bytes.Equal(s, name) {
+				return &bodyError{kind: "repeated", loc: []string{"body", clip(string(name[:min(len(name), shownName)]))}}
 			}
 		}
 		seen = append(seen, name)
@@ -45,23 +48,24 @@ func decodeForm(raw string, visit func(name, value string)) *bodyError {
 	return nil
 }
 
-func unescapeForm(s string) (string, bool) {
-	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
-		return s, utf8.ValidString(s)
-	}
-	out := make([]byte, 0, len(s))
+// shownName is how much of a name is looked at to be shown; clip takes less.
+const shownName = 1024
+
+// unescapeForm decodes in place.
+func unescapeForm(s []byte) ([]byte, bool) {
+	out := s[:0]
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
 		case '+':
 			out = append(out, ' ')
 		case '%':
 			if i+2 >= len(s) {
-				return "", false
+				return nil, false
 			}
 			hi, ok1 := hexDigit(s[i+1])
 			lo, ok2 := hexDigit(s[i+2])
 			if !ok1 || !ok2 {
-				return "", false
+				return nil, false
 			}
 			out = append(out, hi<<4|lo)
 			i += 2
@@ -69,7 +73,7 @@ func unescapeForm(s string) (string, bool) {
 			out = append(out, s[i])
 		}
 	}
-	return string(out), utf8.Valid(out)
+	return out, utf8.Valid(out)
 }
 
 func hexDigit(c byte) (byte, bool) {
@@ -86,7 +90,7 @@ func hexDigit(c byte) (byte, bool) {
 
 // decodeMultipart reads multipart/form-data (RFC 7578) as strictly as a form:
 // UTF-8 fields, none twice, no files.
-func decodeMultipart(body []byte, boundary string, visit func(name, value string)) *bodyError {
+func decodeMultipart(body []byte, boundary string, visit func(name, value []byte)) *bodyError {
 	bad := func(why string) *bodyError {
 		return &bodyError{kind: "form", expected: why, loc: []string{"body"}}
 	}
@@ -113,7 +117,7 @@ func decodeMultipart(body []byte, boundary string, visit func(name, value string
 			return &bodyError{kind: "repeated", loc: []string{"body", clip(name)}}
 		}
 		seen[name] = true
-		visit(name, string(val))
+		visit([]byte(name), val)
 	}
 	return bad("it has too many parameters")
 }

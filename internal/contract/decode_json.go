@@ -215,13 +215,16 @@ func (d *jsonPass) leaf(c *captured, kind jsontext.Kind) error {
 		*c = captured{kind: gotOther}
 		return d.skip()
 	}
+	if kind == '"' {
+		text, err := d.text()
+		*c = captured{kind: gotText, s: text}
+		return err
+	}
 	tok, err := d.dec.ReadToken()
 	if err != nil {
 		return err
 	}
 	switch kind {
-	case '"':
-		*c = captured{kind: gotText, s: tok.String()}
 	case '0':
 		*c = captured{kind: gotNumber, s: tok.String()}
 	case 't', 'f':
@@ -230,6 +233,38 @@ func (d *jsonPass) leaf(c *captured, kind jsontext.Kind) error {
 		*c = captured{kind: gotNull}
 	}
 	return nil
+}
+
+// text reads a string, unless it is too long for any input.
+func (d *jsonPass) text() (string, error) {
+	raw, err := d.dec.ReadValue()
+	if err != nil {
+		return "", err
+	}
+	if len(raw) > maxToken && quotedLen(raw) > maxToken {
+		return overLong, nil
+	}
+	return unquote(raw), nil
+}
+
+// quotedLen counts the characters of a valid JSON string without decoding it.
+func quotedLen(raw []byte) int {
+	n := -2 // the quotes
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '\\' && raw[i+1] == 'u':
+			i += 5
+			if raw[i-3]|0x20 == 'd' && raw[i-2]|0x20 >= 'c' {
+				n-- // the second half of a surrogate pair
+			}
+		case c == '\\':
+			i++
+		case c&0xc0 == 0x80:
+			n-- // not the first byte of a character
+		}
+		n++
+	}
+	return n
 }
 
 // array reads a list of strings; anything else in it makes it unfit.

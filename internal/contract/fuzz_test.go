@@ -161,11 +161,11 @@ func FuzzDecodeForm(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
 		got := map[string]string{}
-		err := decodeForm(raw, func(name, value string) {
-			if _, twice := got[name]; twice {
+		err := decodeForm([]byte(raw), func(name, value []byte) {
+			if _, twice := got[string(name)]; twice {
 				t.Fatalf("%q given twice", name)
 			}
-			got[name] = value
+			got[string(name)] = string(value)
 		})
 		if err != nil {
 			return

@@ -82,9 +82,9 @@ func placeValues(pl *place, h http.Header, r *http.Request) []string {
 		return nil
 	}
 	var out []string
-	err := decodeForm(r.URL.RawQuery, func(name, val string) {
-		if name == pl.name {
-			out = append(out, val)
+	err := decodeForm([]byte(r.URL.RawQuery), func(name, val []byte) {
+		if string(name) == pl.name {
+			out = append(out, fieldText(val))
 		}
 	})
 	if err != nil {

@@ -110,10 +110,10 @@ func (q *request) readQuery() error {
 	if q.http.URL.RawQuery == "" {
 		return nil
 	}
-	err := decodeForm(q.http.URL.RawQuery, func(name, val string) {
+	err := decodeForm([]byte(q.http.URL.RawQuery), func(name, val []byte) {
 		for i := range q.ep.slots {
-			if q.ep.slots[i].kind == fromQuery && q.ep.slots[i].name == name {
-				q.wire(i, []string{val})
+			if q.ep.slots[i].kind == fromQuery && q.ep.slots[i].name == string(name) {
+				q.wire(i, []string{fieldText(val)})
 			}
 		}
 	})

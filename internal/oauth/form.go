@@ -8,14 +8,23 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/httpd"
 )
 
-// maxParams bounds the parameters of a form; the longest request has 12.
-const maxParams = 50
+const (
+	// maxParams bounds the parameters of a form; the longest request has 12.
+	maxParams = 50
+	// maxForm bounds a form in bytes: two tokens of 8 KiB and what stands beside
+	// them. What is longer is refused unread, so that nobody's form costs much.
+	maxForm = 24 << 10
+)
+
+// forms are buffers of the longest form.
+var forms = sync.Pool{New: func() any { return new([maxForm + 1]byte) }}
 
 // readForm reads the parameters of a POST. They stand in the body alone: what
 // stands in a URL stands in logs and histories, so a request with a query is
@@ -30,14 +39,35 @@ func readForm(r *http.Request) (url.Values, error) {
 	if mt, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mt != "application/x-www-form-urlencoded" {
 		return nil, core.Errorf(core.MediaTypeUnsupported, "send the parameters as Content-Type: application/x-www-form-urlencoded")
 	}
-	body, err := io.ReadAll(r.Body)
-	if large := (*httpd.BodyTooLarge)(nil); errors.As(err, &large) {
-		return nil, core.Errorf(core.BodyTooLarge, "the body is larger than %d bytes", large.Limit)
-	}
+	body, err := readBody(r)
 	if err != nil {
-		return nil, invalidRequest("the body could not be read")
+		return nil, err
 	}
-	return parseForm(string(body))
+	return parseForm(body)
+}
+
+func readBody(r *http.Request) (string, error) {
+	tooLarge := func(limit int64) error {
+		return core.Errorf(core.BodyTooLarge, "the body is larger than %d bytes", limit)
+	}
+	if r.ContentLength > maxForm {
+		return "", tooLarge(maxForm)
+	}
+	buf := forms.Get().(*[maxForm + 1]byte)
+	n, err := io.ReadFull(r.Body, buf[:])
+	body := string(buf[:min(n, maxForm)])
+	clear(buf[:n]) // it held a secret
+	forms.Put(buf)
+	large := (*httpd.BodyTooLarge)(nil)
+	switch {
+	case err == nil:
+		return "", tooLarge(maxForm)
+	case errors.As(err, &large):
+		return "", tooLarge(large.Limit)
+	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) || n < int(r.ContentLength):
+		return "", invalidRequest("the body could not be read")
+	}
+	return body, nil
 }
 
 // parseForm gives parameters with one value each. One that comes twice is an

@@ -2,10 +2,14 @@ package oauth
 
 import (
 	"encoding/base64"
+	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/internal/core"
@@ -151,5 +155,41 @@ func TestErrorTable(t *testing.T) {
 	}
 	if status, f, _ := describe(core.ErrStoreUnavailable); status != 503 || f.Error != "temporarily_unavailable" {
 		t.Errorf("a store that does not answer: %d %v", status, f)
+	}
+}
+
+// TestReadBody: what is too long is refused unread, and costs nothing.
+func TestReadBody(t *testing.T) {
+	post := func(body io.Reader, length int64) *http.Request {
+		r := httptest.NewRequest("POST", "/oauth2/token", body)
+		r.ContentLength = length
+		return r
+	}
+	unread := iotest.ErrReader(errors.New("was read"))
+	for _, tc := range []struct {
+		name string
+		r    *http.Request
+		want string // the body, or a code
+	}{
+		{"short", post(strings.NewReader("a=b"), 3), "a=b"},
+		{"empty", post(strings.NewReader(""), 0), ""},
+		{"chunked", post(strings.NewReader("a=b"), -1), "a=b"},
+		{"longest", post(strings.NewReader(strings.Repeat("x", maxForm)), maxForm), strings.Repeat("x", maxForm)},
+		{"one more", post(unread, maxForm+1), string(core.BodyTooLarge)},
+		{"one more, chunked", post(strings.NewReader(strings.Repeat("x", maxForm+1)), -1), string(core.BodyTooLarge)},
+		{"cut off", post(strings.NewReader("a=b"), 9), string(core.BadRequest)},
+		{"broken", post(io.MultiReader(strings.NewReader("a="), unread), -1), string(core.BadRequest)},
+	} {
+		got, err := readBody(tc.r)
+		if err != nil {
+			got = string(core.CodeOf(err))
+		}
+		if got != tc.want {
+			t.Errorf("%s: %.40q, want %.40q", tc.name, got, tc.want)
+		}
+	}
+	r := post(strings.NewReader(strings.Repeat("x", 60_000)), 60_000)
+	if n := testing.AllocsPerRun(10, func() { _, _ = readBody(r) }); n > 10 {
+		t.Errorf("%v allocations for a form that is not read", n)
 	}
 }

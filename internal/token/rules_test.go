@@ -143,9 +143,12 @@ func shorten(text string) string {
 
 func TestPayloads(t *testing.T) {
 	k := newKey(t, HS256, "k1")
-	many := strings.Builder{}
-	for i := range 700 {
-		fmt.Fprintf(&many, `"%d":1,`, i)
+	many := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `"%d":1,`, i)
+		}
+		return b.String()
 	}
 	for name, tc := range map[string]struct {
 		payload string
@@ -153,7 +156,8 @@ func TestPayloads(t *testing.T) {
 	}{
 		"negative control":  {accessClaims, nil},
 		"white space":       {" " + strings.ReplaceAll(accessClaims, ",", " ,\n\t") + "\r\n", nil},
-		"700 more claims":   {`{` + many.String() + accessClaims[1:], nil},
+		"100 more claims":   {`{` + many(100) + accessClaims[1:], nil},
+		"700 more claims":   {`{` + many(700) + accessClaims[1:], ErrClaims},
 		"twice the same":    {`{"exp":1700000900,` + accessClaims[1:], ErrClaims},
 		"escaped twice":     {`{"\u0065xp":1700000900,` + accessClaims[1:], ErrClaims},
 		"deep inside twice": {`{"x":[{"a":1,"a":1}],` + accessClaims[1:], ErrClaims},

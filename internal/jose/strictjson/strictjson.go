@@ -19,8 +19,12 @@ import (
 // MaxDepth is how many objects and arrays may be open at once.
 const MaxDepth = 32
 
+// MaxMembers is how many members one object may have. What a token says takes a dozen; remembering thousands of names
+// would let a stranger's token cost more memory than its bytes.
+const MaxMembers = 128
+
 // linearNames is the number of members of one object up to which a new name is looked for among the earlier ones by
-// walking them. Beyond it a map takes over, so that an object of many names cannot cost quadratic time.
+// walking them. Beyond it a map takes over, so that objects of many names cannot cost quadratic time.
 const linearNames = 32
 
 // ErrInvalid is wrapped by every error of this package.
@@ -182,8 +186,11 @@ func (s *scanner) object() bool {
 		if !ok {
 			return false
 		}
-		if n == linearNames {
+		switch n {
+		case linearNames:
 			seen = s.nameSet(outermost, first)
+		case MaxMembers:
+			return s.fail("more members than an object may have")
 		}
 		if s.twice(name, outermost, first, seen) {
 			return s.fail("member name twice")
@@ -254,7 +261,7 @@ func (s *scanner) twice(name string, outermost bool, first int, seen map[string]
 
 // nameSet moves the names of the open object to a map.
 func (s *scanner) nameSet(outermost bool, first int) map[string]struct{} {
-	set := make(map[string]struct{}, 4*linearNames)
+	set := make(map[string]struct{}, MaxMembers)
 	if outermost {
 		for _, m := range s.members[s.first:] {
 			set[m.Name] = struct{}{}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -120,7 +121,7 @@ func TestManyMembers(t *testing.T) {
 		fmt.Fprintf(&b, `"%s":0}`, last)
 		return b.String()
 	}
-	for _, n := range []int{1, linearNames - 1, linearNames, linearNames + 1, 5000} {
+	for _, n := range []int{1, linearNames - 1, linearNames, linearNames + 1, MaxMembers - 1} {
 		members, err := ParseObject(object(n, "last"), nil)
 		if err != nil || len(members) != n+1 {
 			t.Fatalf("%d members: got %d, %v", n+1, len(members), err)
@@ -129,6 +130,33 @@ func TestManyMembers(t *testing.T) {
 			if err := Check(object(n, fmt.Sprintf("n%d", twice))); err == nil {
 				t.Errorf("%d members: name n%d accepted twice", n+1, twice)
 			}
+		}
+	}
+	for _, text := range []string{object(MaxMembers, "last"), `{"a":` + object(MaxMembers, "last") + `}`, object(100_000, "last")} {
+		if err := Check(text); !errors.Is(err, ErrInvalid) {
+			t.Errorf("too many members: %v", err)
+		}
+	}
+}
+
+// TestManyMembersCost: the hundredth thousand of members is not looked at.
+func TestManyMembersCost(t *testing.T) {
+	var b strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&b, `,"n%d":1`, i)
+	}
+	wide := `{` + b.String()[1:] + `}`
+	for _, text := range []string{wide, `{"x":` + wide + `}`} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range 20 {
+			if _, err := ParseObject(text, nil); err == nil {
+				t.Fatal("accepted")
+			}
+		}
+		runtime.ReadMemStats(&after)
+		if n := (after.TotalAlloc - before.TotalAlloc) / 20; n > 24<<10 {
+			t.Errorf("%d bytes allocated for %d", n, len(text))
 		}
 	}
 }
