@@ -241,3 +241,12 @@ func untilClaims(sent time.Time, tok string) time.Time {
 func lacking(op, member string) error {
 	return &Error{Op: op, Status: http.StatusOK, Err: errors.New("the answer has no " + member + "; check the URL")}
 }
+
+// bearer refuses a token that is not simply shown to whoever asks for it (RFC 6749 section 7.1): this package knows no
+// other kind. An answer that does not say is one of a contract that has no other kind either.
+func bearer(op, typ string) error {
+	if typ == "" || strings.EqualFold(typ, "Bearer") {
+		return nil
+	}
+	return &Error{Op: op, Status: http.StatusOK, Err: fmt.Errorf("the token is of type %q, which this package cannot use; only Bearer", clean(typ, nil))}
+}

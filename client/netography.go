@@ -113,6 +113,9 @@ func askOAuth(ctx context.Context, x *exchanger, m *message) (*Token, error) {
 	if a.AccessToken == "" {
 		return nil, lacking(m.op, "access_token")
 	}
+	if err := bearer(m.op, a.TokenType); err != nil {
+		return nil, err
+	}
 	t := &Token{
 		AccessToken: a.AccessToken, TokenType: a.TokenType, RefreshToken: a.RefreshToken, IDToken: a.IDToken,
 		Scope: a.Scope, IssuedAt: sent, Expiry: until(sent, a.ExpiresIn),

@@ -67,6 +67,9 @@ func (p *pathStack) ask(ctx context.Context, m *message) (*Token, error) {
 	if a.Data.AccessToken == "" {
 		return nil, lacking(m.op, "access_token")
 	}
+	if err := bearer(m.op, a.Data.TokenType); err != nil {
+		return nil, err
+	}
 	return &Token{
 		AccessToken: a.Data.AccessToken, TokenType: a.Data.TokenType, RefreshToken: a.Data.RefreshToken,
 		Subject: a.Data.Subject, IssuedAt: sent, Expiry: until(sent, a.Data.ExpiresIn),

@@ -363,6 +363,7 @@ func TestUnusableAnswers(t *testing.T) {
 	}{
 		{"a page", 200, "<html>log in to the network", "is not the JSON of a token endpoint"},
 		{"other JSON", 200, `{"access_token":"x"}`, "no access_token"},
+		{"a token that is no bearer token", 200, `{"data":{"access_token":"x","token_type":"DPoP","expires_in":60}}`, `"DPoP"`},
 		{"a redirect", 307, "", "the server redirects"},
 		{"the password quoted", 401, `{"message":"wrong password ` + password + `"}`, "quotes a secret"},
 		{"control characters", 404, `{"message":"\u001b[2J\nhello"}`, "status 404:  [2J hello"},

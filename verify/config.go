@@ -38,7 +38,8 @@ type Config struct {
 	// AllowShortSecret takes secrets under 32 bytes, which can be guessed from one token.
 	AllowShortSecret bool
 	// JWKSCacheFile keeps the fetched keys, so that a service that starts while the issuer is down can verify. Whoever
-	// can write the file can mint tokens; it is written with mode 0600.
+	// can write the file can mint tokens; it is written with mode 0600, and one that others can write is not read. Put it
+	// into a folder of the service's own.
 	JWKSCacheFile string
 	// MaxKeyAge is for how long fetched keys are used while the issuer does not answer; the default is seven days.
 	MaxKeyAge time.Duration

@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -266,34 +268,63 @@ func (r *remoteKeys) current(ctx context.Context) (*keySet, error) {
 	return nil, fmt.Errorf("%w: %w", ErrKeys, r.err)
 }
 
+// saved is the file of saved keys. Without a URL it is a plain JWK Set, which an operator put there.
+type saved struct {
+	URL  string          `json:"url"`
+	JWKS json.RawMessage `json:"jwks"`
+}
+
 // load reads the keys that an earlier process saved.
 func (r *remoteKeys) load() {
 	if r.file == "" {
 		return
 	}
-	data, err := os.ReadFile(r.file)
+	body, age, err := r.read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
 	var keys []*token.Key
-	var info fs.FileInfo
 	if err == nil {
-		keys, err = parseKeys(data)
-	}
-	if err == nil {
-		info, err = os.Stat(r.file)
+		keys, err = parseKeys(body)
 	}
 	if err != nil {
 		r.log.Warn("verify: saved keys not used", "file", r.file, "error", err)
 		return
 	}
-	age := max(r.clock().Sub(info.ModTime()), 0)
 	if age >= r.maxAge {
 		r.log.Warn("verify: saved keys are older than MaxKeyAge and are not used", "file", r.file, "age", age)
 		return
 	}
-	r.body, r.expires = data, time.Now().Add(r.maxAge-age)
+	r.body, r.expires = body, time.Now().Add(r.maxAge-age)
 	r.set.Store(newKeySet(keys, r.rules))
+}
+
+// read reads the file and says how old it is. Keys of another issuer would let that one mint tokens of this, and so
+// would a file that others can write.
+func (r *remoteKeys) read() ([]byte, time.Duration, error) {
+	data, err := os.ReadFile(r.file)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := os.Stat(r.file)
+	if err != nil {
+		return nil, 0, err
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
+		return nil, 0, fmt.Errorf("others can write it (mode %v); remove it", info.Mode().Perm())
+	}
+	var s saved
+	if err := json.Unmarshal(data, &s); err != nil {
+		return nil, 0, err
+	}
+	age := max(r.clock().Sub(info.ModTime()), 0)
+	if s.URL == "" {
+		return data, age, nil
+	}
+	if s.URL != r.url {
+		return nil, 0, fmt.Errorf("they are those of %s", s.URL)
+	}
+	return s.JWKS, age, nil
 }
 
 // save writes the keys where load finds them, in one step.
@@ -301,7 +332,11 @@ func (r *remoteKeys) save() {
 	if r.file == "" {
 		return
 	}
-	if err := writeFile(r.file, r.body, r.clock()); err != nil {
+	data, err := json.Marshal(saved{r.url, r.body})
+	if err == nil {
+		err = writeFile(r.file, data, r.clock())
+	}
+	if err != nil {
 		r.log.Warn("verify: keys not saved; a start without the issuer will have none", "file", r.file, "error", err)
 	}
 }

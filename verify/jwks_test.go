@@ -180,9 +180,45 @@ func TestColdStart(t *testing.T) {
 	}
 	issuer.SetDown(false)
 	expect(t, issuer.Verifier(t, saving), "repaired", issuer.Mint(verifytest.Token{}), nil)
-	if data, err := os.ReadFile(file); err != nil || string(data) != string(issuer.JWKS()) {
+	if data, err := os.ReadFile(file); err != nil || !strings.Contains(string(data), string(issuer.JWKS())) {
 		t.Errorf("saved again: %s, %v", data, err)
 	}
+}
+
+// TestSavedByOthers: saved keys count where they were fetched, and not if anybody could have written them.
+func TestSavedByOthers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "jwks.json")
+	saving := func(c *verify.Config) { feedless(c); quiet(c); c.JWKSCacheFile = file }
+	issuer := verifytest.Start(t, verifytest.Options{})
+	other := verifytest.Start(t, verifytest.Options{})
+	raw := issuer.Mint(verifytest.Token{})
+	cold := func(name string, i *verifytest.Issuer, raw string, want error) {
+		t.Helper()
+		i.SetDown(true)
+		defer i.SetDown(false)
+		c := i.Config()
+		saving(&c)
+		v, err := verify.New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		expect(t, v, name, raw, want)
+	}
+	// Another issuer, whose keys an earlier process saved, must not mint tokens of this one.
+	other.Verifier(t, saving).Close()
+	cold("keys of another issuer", issuer, other.Mint(verifytest.Token{Claims: map[string]any{"iss": issuer.URL()}}), verify.ErrKeys)
+	issuer.Verifier(t, saving).Close()
+	cold("its own", issuer, raw, nil)
+	if err := os.Chmod(file, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	cold("written by anybody", issuer, raw, verify.ErrKeys)
+	// A JWK Set that an operator put there.
+	if err := errors.Join(os.Remove(file), os.WriteFile(file, issuer.JWKS(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	cold("a plain JWK Set", issuer, raw, nil)
 }
 
 // TestRotationsUnderLoad rotates a hundred times, as a server does: a key is published for two max-ages before it signs,
