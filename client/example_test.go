@@ -147,6 +147,33 @@ func ExampleNewOAuthUser() {
 	// Output: token by refresh_token <nil>
 }
 
+// A token that outlives the process: the next one goes on with it, without a login.
+func ExampleFileStore() {
+	server := fakeServer()
+	defer server.Close()
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	store := client.FileStore(filepath.Join(dir, "token.json")) // /var/lib/scanner/token.json
+
+	run := func(password string) {
+		src, err := client.NewPathStack(client.PathStack{URL: server.URL, Username: "scanner", Password: password}, client.Options{Store: store})
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer func() { _ = src.Close() }()
+		token, err := src.Token(context.Background())
+		fmt.Println(token.AccessToken, err)
+	}
+	run("a long phrase")
+	run("") // no password is needed while the stored token, or its refresh token, is good
+	// Output:
+	// one <nil>
+	// one <nil>
+}
+
 // A Source where a library wants an oauth2.TokenSource.
 func ExampleAdapt() {
 	server := fakeServer()

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -121,6 +123,114 @@ func ExampleConfig_itemPath() {
 	name, _ := claims.Text("identity")
 	fmt.Println(name)
 	// Output: scanner-7
+}
+
+// Access tokens of the OAuth endpoints (RFC 9068), beside those of a contract. Nothing else that the server signs passes:
+// no id token, no refresh token, no application token.
+func ExampleTokens() {
+	issuer := verifytest.New("https://auth.example.com", verifytest.Options{})
+	v, err := verify.New(verify.Config{
+		Issuer:        "https://auth.example.com",
+		Accept:        verify.ContractTokens | verify.OAuthTokens,
+		OAuthAudience: "https://api.example.com", // what clients ask for with resource; "" in contracts without an audience
+		HTTPClient:    issuer.Client(),           // leave this out
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+	for name, token := range map[string]verifytest.Token{
+		"contract": {},
+		"OAuth":    {OAuth: true, Audience: "https://api.example.com"},
+		"id token": {Kind: "id"},
+	} {
+		_, err := v.Verify(context.Background(), issuer.Mint(token))
+		fmt.Println(name, err == nil)
+	}
+	// Unordered output:
+	// contract true
+	// OAuth true
+	// id token false
+}
+
+// A verifier that hears of revocations by the status lists that tokens name. It needs no credentials for that, and takes
+// application tokens, which never expire, as long as their list can be had.
+func ExampleStatusLists() {
+	issuer := verifytest.New("https://auth.example.com", verifytest.Options{StatusLists: true})
+	v, err := verify.New(verify.Config{
+		Issuer:                 "https://auth.example.com",
+		StatusLists:            &verify.StatusLists{Every: 500 * time.Millisecond}, // the default is two seconds
+		AllowApplicationTokens: true,
+		HTTPClient:             issuer.Client(), // leave this out
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+
+	token := issuer.Mint(verifytest.Token{Application: true, ID: "the-token"})
+	_, err = v.Verify(context.Background(), token)
+	fmt.Println("before:", err)
+	issuer.RevokeToken("the-token")
+	for err == nil { // a real caller does not wait; it is refused when it comes
+		time.Sleep(10 * time.Millisecond)
+		_, err = v.Verify(context.Background(), token)
+	}
+	fmt.Println("after:", err)
+	// Output:
+	// before: <nil>
+	// after: token was revoked
+}
+
+// A service that starts and verifies while the issuer is down, with the keys that it saved before.
+func ExampleConfig_saved() {
+	issuer := verifytest.New("https://auth.example.com", verifytest.Options{})
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	config := verify.Config{
+		Issuer:        "https://auth.example.com",
+		JWKSCacheFile: filepath.Join(dir, "jwks.json"), // /var/lib/stations/jwks.json
+		HTTPClient:    issuer.Client(),                 // leave this out
+		Logger:        slog.New(slog.DiscardHandler),   // this too
+	}
+	start := func() {
+		v, err := verify.New(config)
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer v.Close()
+		_, err = v.Verify(context.Background(), issuer.Mint(verifytest.Token{}))
+		fmt.Println(err)
+	}
+	start()
+	issuer.SetDown(true)
+	start()
+	// Output:
+	// <nil>
+	// <nil>
+}
+
+// While a shared secret is replaced, tokens under the old one are taken until they expire.
+func ExampleConfig_secrets() {
+	old, fresh := []byte("the secret of last year, long enough"), []byte("the secret of this year, long enough")
+	issuer := verifytest.New("https://auth.example.com", verifytest.Options{Secret: old})
+	before := issuer.Mint(verifytest.Token{})
+	issuer.SetSecret(fresh)
+	v, err := verify.New(verify.Config{Issuer: "https://auth.example.com", Secrets: [][]byte{fresh, old}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+	for _, token := range []string{before, issuer.Mint(verifytest.Token{})} {
+		_, err := v.Verify(context.Background(), token)
+		fmt.Println(err)
+	}
+	// Output:
+	// <nil>
+	// <nil>
 }
 
 // TestExample is how a test of your own looks.
