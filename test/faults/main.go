@@ -34,6 +34,7 @@ func scenarios() []scenario {
 	return []scenario{
 		{"failover", "kill the primary of a Patroni cluster under load, again and again", failoverFlags},
 		{"promote", "kill a primary and promote its synchronous standby, without any manager", promoteFlags},
+		{"network", "harm the network between nodes and database", networkFlags},
 		{"kill-nodes", "kill nodes under load, again and again", killNodesFlags},
 		{"history", "check what clients see of sessions for linearizability while nodes are killed", historiesFlags},
 	}
