@@ -3,6 +3,7 @@ package app
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -14,7 +15,6 @@ import (
 
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/httpd"
-	"github.com/sallyport/sallyport/internal/keyring"
 )
 
 // Token status lists (draft-ietf-oauth-status-list-21): one bit for each
@@ -42,11 +42,24 @@ const (
 	indexAge = 10 * time.Second
 )
 
+// statusSource is core.Service.
+type statusSource interface {
+	StatusList(ctx context.Context, q core.StatusQuery) (*core.StatusList, error)
+	StatusLists(ctx context.Context) ([]string, error)
+	Issuer() string
+	Issuers() []string
+}
+
+// documentSigner is keyring.Keyring.
+type documentSigner interface {
+	SignDocument(set core.KeySet, typ string, payload []byte) (string, error)
+}
+
 // statusLists serves them. What strangers ask for costs no more than one look
 // into an index, whatever they ask for and how often.
 type statusLists struct {
-	service *core.Service
-	keys    *keyring.Keyring
+	service statusSource
+	keys    documentSigner
 	now     func() int64
 	steady  func() int64 // milliseconds of a clock that nobody sets
 
