@@ -40,6 +40,12 @@ const password = "a long enough demo phrase 17"
 // serve starts a server; yaml is its configuration file, "" for none.
 func serve(t *testing.T, yaml string) *server {
 	t.Helper()
+	return serveLogging(t, yaml, t.Output())
+}
+
+// serveLogging is serve with a log of one's own.
+func serveLogging(t *testing.T, yaml string, logs io.Writer) *server {
+	t.Helper()
 	s := &server{t: t, clock: new(atomic.Int64), seen: new(atomic.Int64), dir: filepath.Join(t.TempDir(), "data")}
 	s.clock.Store(start)
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -62,7 +68,7 @@ func serve(t *testing.T, yaml string) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.app, err = app.New(t.Context(), cfg, app.Options{Version: "test", Stderr: t.Output(), Now: s.clock.Load})
+	s.app, err = app.New(t.Context(), cfg, app.Options{Version: "test", Stderr: logs, Now: s.clock.Load})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,9 +12,9 @@ import (
 	"github.com/sallyport/sallyport/internal/admin"
 )
 
-// TestAuthorizeOpenRedirect: nothing is sent to an address that is not the
+// TestSecurity21_OpenRedirect: nothing is sent to an address that is not the
 // client's own, registered one (SECURITY 21; RFC 9700 section 4.1).
-func TestAuthorizeOpenRedirect(t *testing.T) {
+func TestSecurity21_OpenRedirect(t *testing.T) {
 	s := serve(t, "")
 	s.user("", "ada", "user")
 	c := s.oauthClient(admin.NewOAuthClient{RedirectURIs: []string{
@@ -55,9 +55,9 @@ func TestAuthorizeOpenRedirect(t *testing.T) {
 	b.authorize(ask(c)).shown(400, "not known")
 }
 
-// TestAuthorizeRefusals: what is wrong with a request that comes from a known
+// TestSecurity26_AuthorizeAnswers: what is wrong with a request that comes from a known
 // place is told there, with state and iss (SECURITY 20, 26, 32).
-func TestAuthorizeRefusals(t *testing.T) {
+func TestSecurity26_AuthorizeAnswers(t *testing.T) {
 	s := serve(t, "")
 	s.user("", "ada", "user")
 	c := s.oauthClient(admin.NewOAuthClient{})
@@ -106,9 +106,9 @@ func TestAuthorizeRefusals(t *testing.T) {
 	b.authorize(url.Values{"x": {strings.Repeat("x", 9000)}}).shown(400, "too long")
 }
 
-// TestLoginForm: the form counts only from the browser it was given to
+// TestSecurity25_LoginForm: the form counts only from the browser it was given to
 // (login CSRF), and the one refusal tells nobody who exists (SECURITY 25, 51).
-func TestLoginForm(t *testing.T) {
+func TestSecurity25_LoginForm(t *testing.T) {
 	s := serve(t, "")
 	s.user("", "ada", "user")
 	s.act("/users/"+s.user("", "off", "user")+"/disable", nil)
@@ -166,9 +166,9 @@ func loggedIn(s *server, b *browser) bool {
 	return b.authorize(ask(c, "prompt", "none")).sentTo(callback).Has("code")
 }
 
-// TestPageHeaders: no page may be framed, cached, read by scripts of others, or
+// TestSecurity28_PageHeaders: no page may be framed, cached, read by scripts of others, or
 // tell others where it was (SECURITY 27–29).
-func TestPageHeaders(t *testing.T) {
+func TestSecurity28_PageHeaders(t *testing.T) {
 	s := serve(t, "")
 	s.user("", "ada", "user")
 	c := s.oauthClient(admin.NewOAuthClient{})
@@ -268,8 +268,8 @@ func TestLoginAgain(t *testing.T) {
 	isLoginPage(t, old.authorize(ask(c)))
 }
 
-// TestBrowserLoginEnds: by age, by disuse, and with its user.
-func TestBrowserLoginEnds(t *testing.T) {
+// TestSecurity38_BrowserLoginEnds: by age, by disuse, and with its user.
+func TestSecurity38_BrowserLoginEnds(t *testing.T) {
 	s := serve(t, "oauth: {login_lifetime: 3h, login_idle: 1h}\n")
 	user := s.user("", "ada", "user")
 	c := s.oauthClient(admin.NewOAuthClient{})
@@ -282,8 +282,8 @@ func TestBrowserLoginEnds(t *testing.T) {
 	isLoginPage(t, b.authorize(ask(c)))
 }
 
-// TestStoreGone: a store that does not answer is said so, never "log in".
-func TestStoreGone(t *testing.T) {
+// TestSecurity56_PagesFailClosed: a store that does not answer is said so, never "log in".
+func TestSecurity56_PagesFailClosed(t *testing.T) {
 	s := serve(t, "")
 	s.user("", "ada", "user")
 	c := s.oauthClient(admin.NewOAuthClient{})
@@ -296,9 +296,9 @@ func TestStoreGone(t *testing.T) {
 	b.get("/oauth2/logout", nil).shown(503, "Try again")
 }
 
-// TestLoginCounters: the page and a contract's login share one counter a name
+// TestSecurity52_PageAndContractShareTheCounter: the page and a contract's login share one counter a name
 // (SECURITY 52).
-func TestLoginCounters(t *testing.T) {
+func TestSecurity52_PageAndContractShareTheCounter(t *testing.T) {
 	s := serve(t, "limits: {stranger_failures: 5}\n")
 	user := s.user("", "ada", "user")
 	c := s.oauthClient(admin.NewOAuthClient{})

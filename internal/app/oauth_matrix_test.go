@@ -12,10 +12,10 @@ import (
 // coreClient is a caller without an address.
 var coreClient core.Client
 
-// TestOAuthMatrix holds every kind of token against every endpoint: only the
+// TestSecurity09_KindTimesEndpoint holds every kind of token against every endpoint: only the
 // diagonal is accepted. Each token is made anew for each endpoint, so that one
 // that is spent or revoked cannot hide an acceptance.
-func TestOAuthMatrix(t *testing.T) {
+func TestSecurity09_KindTimesEndpoint(t *testing.T) {
 	s := serve(t, "")
 	id := s.user("", "ann", "application", "read")
 	key := newSigner(t)

@@ -34,9 +34,9 @@ func count(all []*answer, status int) (n int) {
 	return n
 }
 
-// TestOAuthRaceOneCode presents one code 50 times at once: one gets tokens, the
+// TestSecurity40_OneCodeAtOnce presents one code 50 times at once: one gets tokens, the
 // others are replays, which end what the one got.
-func TestOAuthRaceOneCode(t *testing.T) {
+func TestSecurity40_OneCodeAtOnce(t *testing.T) {
 	s := serve(t, "")
 	s.user("", "ann", "user")
 	c := s.oauthClient(admin.NewOAuthClient{})
@@ -73,9 +73,9 @@ func TestOAuthRaceOneRefresh(t *testing.T) {
 	s.refreshOAuth(c, next).want(200, "")
 }
 
-// TestOAuthRaceOneAssertion presents one assertion 50 times at once: it counts
+// TestSecurity36_OneAssertionAtOnce presents one assertion 50 times at once: it counts
 // once.
-func TestOAuthRaceOneAssertion(t *testing.T) {
+func TestSecurity36_OneAssertionAtOnce(t *testing.T) {
 	s := serve(t, "")
 	key := newSigner(t)
 	c := s.oauthClient(admin.NewOAuthClient{Auth: "private_key_jwt", JWKS: key.set, Grants: []string{"client_credentials"}})
@@ -117,9 +117,9 @@ func TestOAuthRaceDisable(t *testing.T) {
 	}
 }
 
-// TestOAuthCodeInFlight: what happens to user, client or login between a code
+// TestSecurity22_CodeInFlight: what happens to user, client or login between a code
 // and its redemption counts.
-func TestOAuthCodeInFlight(t *testing.T) {
+func TestSecurity22_CodeInFlight(t *testing.T) {
 	for name, act := range map[string]func(s *server, user string, c *admin.OAuthClient){
 		"user disabled": func(s *server, user string, _ *admin.OAuthClient) { s.act("/users/"+user+"/disable", nil) },
 		"password changed": func(s *server, user string, _ *admin.OAuthClient) {

@@ -17,9 +17,9 @@ func network(n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{100, byte(64 + n/250), byte(n % 250), 7})
 }
 
-// TestRefusalsAlike: who is unknown, disabled, locked, without password or
+// TestSecurity51_RefusalsAlike: who is unknown, disabled, locked, without password or
 // mistyped gets the same words for the same work.
-func TestRefusalsAlike(t *testing.T) {
+func TestSecurity51_RefusalsAlike(t *testing.T) {
 	item, some := itempath("item", core.DefaultAccount), netography("any", core.AnyAccount)
 	w := newWorldWith(t, core.Config{Stranger: limit.Policy{Burst: 3, Interval: 10 * minute}}, sharedHasher(), item, some)
 	_, err := w.svc.CreateAccount(w.ctx, admin, "closed")
@@ -86,9 +86,9 @@ func TestRefusalsAlike(t *testing.T) {
 	}
 }
 
-// TestLockedToStrangersAlone: 100 failures from anywhere lock the name, the
+// TestSecurity50_LockedToStrangersAlone: 100 failures from anywhere lock the name, the
 // owner's known network apart; then one try in ten minutes, never none.
-func TestLockedToStrangersAlone(t *testing.T) {
+func TestSecurity50_LockedToStrangersAlone(t *testing.T) {
 	m := itempath("item", core.DefaultAccount)
 	w := newWorld(t, m)
 	u := w.user("ann")
@@ -126,9 +126,9 @@ func TestLockedToStrangersAlone(t *testing.T) {
 	}
 }
 
-// TestSpellingsShareTheCounter: of the user name, and of the e-mail address,
+// TestSecurity52_SpellingsShareTheCounter: of the user name, and of the e-mail address,
 // which leads to the same password.
-func TestSpellingsShareTheCounter(t *testing.T) {
+func TestSecurity52_SpellingsShareTheCounter(t *testing.T) {
 	m := itempath("item", core.DefaultAccount)
 	w := newWorldWith(t, core.Config{Stranger: limit.Policy{Burst: 5, Interval: 10 * minute}}, sharedHasher(), m)
 	u := w.user("Ann", func(n *core.NewUser) { n.Email, n.EmailVerified = "ann@example.com", true })
@@ -194,9 +194,9 @@ func (w *world) failures() int64 {
 	return res.Failures - 1
 }
 
-// Test500AtOnce: the budget holds when the guesses come at once, though most
+// TestSecurity54_FiveHundredAtOnce: the budget holds when the guesses come at once, though most
 // find the hash queue full and get their attempt back.
-func Test500AtOnce(t *testing.T) {
+func TestSecurity54_FiveHundredAtOnce(t *testing.T) {
 	h, err := password.New(password.Config{Slots: 4, Queue: 120})
 	if err != nil {
 		t.Fatal(err)

@@ -8,9 +8,9 @@ import (
 	"github.com/sallyport/sallyport/internal/core"
 )
 
-// TestDumpHasNoSecret: a copy of the database alone lets nobody in (SECURITY
+// TestSecurity41_DumpHasNoSecret: a copy of the database alone lets nobody in (SECURITY
 // 41), and does not tell which unknown names were tried.
-func TestDumpHasNoSecret(t *testing.T) {
+func TestSecurity41_DumpHasNoSecret(t *testing.T) {
 	m := everyKind("all", core.DefaultAccount)
 	w := newWorld(t, m)
 	w.user("robot", application)

@@ -14,8 +14,8 @@ var (
 	idPattern   = regexp.MustCompile(`^x_[a-z2-7]{26}$`)
 )
 
-// TestIDs: version 4 UUIDs (RFC 9562), 128 bits in other ids, and no two alike.
-func TestIDs(t *testing.T) {
+// TestSecurity18_IDs: version 4 UUIDs (RFC 9562), 128 bits in other ids, and no two alike.
+func TestSecurity18_IDs(t *testing.T) {
 	seen := map[string]bool{}
 	for range 2000 {
 		u, id, sid := core.NewUUID(), core.NewID("x_"), core.SessionID{Epoch: 7, Key: core.NewSessionKey()}.String()

@@ -37,9 +37,9 @@ func TestLifeRotating(t *testing.T) {
 	w.calls(w.in(m, "ann").AccessToken)
 }
 
-// TestLifeAbsoluteEnd: however busy, a session ends at its absolute deadline,
+// TestSecurity38_AbsoluteEnd: however busy, a session ends at its absolute deadline,
 // and no token of it outlives that.
-func TestLifeAbsoluteEnd(t *testing.T) {
+func TestSecurity38_AbsoluteEnd(t *testing.T) {
 	m := netography("net", core.DefaultAccount)
 	w := newWorld(t, m)
 	w.user("ann")

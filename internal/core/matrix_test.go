@@ -107,9 +107,9 @@ func TestKindsTimesMethods(t *testing.T) {
 	}
 }
 
-// TestUserStatesTimesCredentials: what still works for whom. (Peers let a
+// TestSecurity43_UserStatesTimesCredentials: what still works for whom. (Peers let a
 // locked or disabled user refresh or mint.)
-func TestUserStatesTimesCredentials(t *testing.T) {
+func TestSecurity43_UserStatesTimesCredentials(t *testing.T) {
 	m := everyKind("all", "acme")
 	w := newWorld(t, m)
 	_, err := w.svc.CreateAccount(w.ctx, admin, "acme")

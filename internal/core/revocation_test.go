@@ -8,10 +8,10 @@ import (
 	"github.com/sallyport/sallyport/internal/token"
 )
 
-// TestRevocationArrives: each kind of fact ends what it names at once, through
+// TestSecurity42_RevocationArrives: each kind of fact ends what it names at once, through
 // a warm cache, and goes on doing so after a restart; what it does not name
 // lives on.
-func TestRevocationArrives(t *testing.T) {
+func TestSecurity42_RevocationArrives(t *testing.T) {
 	type tokens struct{ ann1, ann2, bea, acme, key *core.Granted }
 	for _, c := range []struct {
 		name string
@@ -153,9 +153,9 @@ func TestLogoutTwice(t *testing.T) {
 	}
 }
 
-// TestStoreFailsClosed: a store that does not answer is a 503 for every grant
+// TestSecurity56_StoreFailsClosed: a store that does not answer is a 503 for every grant
 // and every verifier, and never "invalid token".
-func TestStoreFailsClosed(t *testing.T) {
+func TestSecurity56_StoreFailsClosed(t *testing.T) {
 	m, item := netography("net", core.DefaultAccount), itempath("item", core.DefaultAccount)
 	w := newWorld(t, m, item)
 	w.user("robot", application)

@@ -26,8 +26,8 @@ func atOnce(n int, f func(i int) (*core.Granted, error)) ([]*core.Granted, []err
 	return all, errs
 }
 
-// TestRotation50AtOnce: one move, and the same bytes for everybody.
-func TestRotation50AtOnce(t *testing.T) {
+// TestSecurity40_FiftyRefreshesAtOnce: one move, and the same bytes for everybody.
+func TestSecurity40_FiftyRefreshesAtOnce(t *testing.T) {
 	m := netography("net", core.DefaultAccount)
 	w := newWorld(t, m)
 	w.user("ann")
@@ -104,9 +104,9 @@ func TestRotationGrandparent(t *testing.T) {
 	}
 }
 
-// TestRotationReuse: the parent, once the grace time is over, ends the family
+// TestSecurity37_ReuseRevokesTheFamily: the parent, once the grace time is over, ends the family
 // in the same step; the access tokens of it die at once.
-func TestRotationReuse(t *testing.T) {
+func TestSecurity37_ReuseRevokesTheFamily(t *testing.T) {
 	m := netography("net", core.DefaultAccount)
 	w := newWorld(t, m)
 	w.user("ann")

@@ -53,7 +53,7 @@ func TestProxyPassesIdentity(t *testing.T) {
 
 // What a client sends in the name of the gateway must not arrive, however it
 // is spelled (SECURITY 61).
-func TestSpoofedHeadersAreStripped(t *testing.T) {
+func TestSecurity61_SpoofedHeadersAreStripped(t *testing.T) {
 	b := newBackend(t)
 	d := open(t, b.URL, nil)
 	for _, name := range []string{
@@ -106,7 +106,7 @@ func TestConfiguredHeaderNames(t *testing.T) {
 	}
 }
 
-func TestTrailersDoNotPass(t *testing.T) {
+func TestSecurity61_TrailersDoNotPass(t *testing.T) {
 	b := newBackend(t)
 	d := open(t, b.URL, nil)
 	body := "POST /x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer bob\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sallyport-User, X-Other\r\n" +
@@ -137,7 +137,7 @@ func raw(t testing.TB, addr, text string) string {
 
 // What passes reaches the backend byte for byte, and what can be read in two
 // ways never does.
-func TestPathsPassUnchangedOrNotAtAll(t *testing.T) {
+func TestSecurity61_PathsPassUnchangedOrNotAtAll(t *testing.T) {
 	b := newBackend(t)
 	d := open(t, b.URL, func(c *Config) {
 		c.Rules = []Rule{{Path: "/", Access: Public}, {Path: "/admin", Access: Deny}, {Path: "/public", Access: Public}}
@@ -325,7 +325,7 @@ func TestStreamingFlushes(t *testing.T) {
 	}
 }
 
-func TestTwoUsersOnOneConnection(t *testing.T) {
+func TestSecurity61_TwoUsersOnOneConnection(t *testing.T) {
 	b := newBackend(t)
 	d := open(t, b.URL, nil)
 	c, err := net.Dial("tcp", d.Listener.Addr().String())

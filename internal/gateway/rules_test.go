@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestRuleDecides(t *testing.T) {
+func TestSecurity61_RuleDecides(t *testing.T) {
 	set, err := compileRules([]Rule{
 		{Path: "/", Access: Token},
 		{Path: "/api", Access: Public, Methods: []string{"GET"}},

@@ -109,7 +109,7 @@ func TestWebSocketNeedsAToken(t *testing.T) {
 	}
 }
 
-func TestOtherUpgradesAreRefused(t *testing.T) {
+func TestSecurity61_OtherUpgradesAreRefused(t *testing.T) {
 	b := newBackend(t)
 	d := open(t, b.URL, nil)
 	for _, upgrade := range []string{"h2c", "websocket, h2c", "TLS/1.0", "websocket\r\nUpgrade: h2c", "foo", "Web Socket"} {

@@ -37,7 +37,7 @@ func refuse(w http.ResponseWriter, _ *http.Request, err error) {
 	http.Error(w, "other", http.StatusRequestTimeout)
 }
 
-func TestBodyCap(t *testing.T) {
+func TestSecurity57_BodyCap(t *testing.T) {
 	s := start(t, httpd.Config{Public: httpd.Own(httpd.Wrap(readAll, refuse))})
 	for _, tc := range []struct {
 		name    string
@@ -106,8 +106,8 @@ func TestDeadlineEndsTheContext(t *testing.T) {
 	}
 }
 
-// TestAccessLogHoldsNoSecret sends a secret everywhere one can travel.
-func TestAccessLogHoldsNoSecret(t *testing.T) {
+// TestSecurity58_AccessLogHoldsNoSecret sends a secret everywhere one can travel.
+func TestSecurity58_AccessLogHoldsNoSecret(t *testing.T) {
 	const secret = "s3cr3t-t0ken"
 	var buf bytes.Buffer
 	log, err := httpd.NewLogger(&buf, "json", "debug")

@@ -39,8 +39,8 @@ func proxies(t *testing.T, header string, list ...string) *httpd.Proxies {
 	return p
 }
 
-// TestClientAddress is the table of honest chains and spoofed ones.
-func TestClientAddress(t *testing.T) {
+// TestSecurity55_ClientAddress is the table of honest chains and spoofed ones.
+func TestSecurity55_ClientAddress(t *testing.T) {
 	none := proxies(t, "")
 	xff := proxies(t, "", "10.0.0.0/8", "2001:db8::/32", "unix")
 	fwd := proxies(t, httpd.Forwarded, "10.0.0.0/8")

@@ -179,8 +179,8 @@ func TestShutdownClosesHijacked(t *testing.T) {
 	s.wait(t)
 }
 
-// TestSlowHeaders: a client that dribbles its headers is hung up on.
-func TestSlowHeaders(t *testing.T) {
+// TestSecurity57_SlowHeaders: a client that dribbles its headers is hung up on.
+func TestSecurity57_SlowHeaders(t *testing.T) {
 	s := start(t, httpd.Config{Public: say("never"), ReadHeaderTimeout: 100 * time.Millisecond})
 	c, err := net.Dial("tcp", s.addr())
 	if err != nil {
@@ -199,7 +199,7 @@ func TestSlowHeaders(t *testing.T) {
 	}
 }
 
-func TestHeaderCap(t *testing.T) {
+func TestSecurity57_HeaderCap(t *testing.T) {
 	s := start(t, httpd.Config{Public: say("ok")})
 	for _, tc := range []struct{ size, want int }{{15 << 10, 200}, {17 << 10, 431}} {
 		req, err := http.NewRequest(http.MethodGet, s.url, nil)
@@ -218,7 +218,7 @@ func TestHeaderCap(t *testing.T) {
 	}
 }
 
-func TestIdleConnectionsMakeRoom(t *testing.T) {
+func TestSecurity57_IdleConnectionsMakeRoom(t *testing.T) {
 	s := start(t, httpd.Config{Public: say("ok"), MaxConns: 2})
 	var conns []*http.Client
 	for range 5 {
@@ -292,7 +292,7 @@ func TestListenUnixAndErrors(t *testing.T) {
 	}
 }
 
-func TestPanicsAndErrorsOverTheWire(t *testing.T) {
+func TestSecurity60_PanicsOverTheWire(t *testing.T) {
 	boom := errors.New("boom")
 	ew := func(w http.ResponseWriter, _ *http.Request, err error) {
 		var pe *httpd.PanicError

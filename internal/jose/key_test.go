@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-func TestSecrets(t *testing.T) {
+func TestSecurity12_SecretLengths(t *testing.T) {
 	for n, want := range map[int]bool{0: false, 1: false, 31: false, 32: true, 64: true, 4096: true, 4097: false} {
 		k, err := NewHMAC("a", make([]byte, n))
 		if (err == nil) != want || (err != nil && !errors.Is(err, ErrKey)) {
@@ -168,7 +168,7 @@ func TestImportPEM(t *testing.T) {
 	}
 }
 
-func TestRSABounds(t *testing.T) {
+func TestSecurity13_RSABounds(t *testing.T) {
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
@@ -431,5 +431,30 @@ func TestKeysDoNotPrintThemselves(t *testing.T) {
 				t.Errorf("%s of the %s key: %.80s", format, alg, got)
 			}
 		}
+	}
+}
+
+// TestSecurity13_NewKeys: what we make is P-256, Ed25519, RSA of 3072 bits or
+// 256 bits of HMAC secret.
+func TestSecurity13_NewKeys(t *testing.T) {
+	made := map[Algorithm]*Key{}
+	for _, alg := range []Algorithm{ES256, EdDSA, RS256, HS256} {
+		k, err := GenerateKey(alg, "new")
+		if err != nil {
+			t.Fatal(err)
+		}
+		made[alg] = k
+	}
+	if k := made[RS256].rsaPub; k.N.BitLen() != 3072 || k.E != 65537 {
+		t.Errorf("RSA with %d bits, e = %d", k.N.BitLen(), k.E)
+	}
+	if c := made[ES256].ecPub.Curve; c != elliptic.P256() {
+		t.Errorf("ES256 on %s", c.Params().Name)
+	}
+	if n := len(made[EdDSA].edPub); n != ed25519.PublicKeySize {
+		t.Errorf("EdDSA with %d bytes", n)
+	}
+	if n := len(made[HS256].secret); n != 32 {
+		t.Errorf("an HMAC secret of %d bytes", n)
 	}
 }

@@ -9,8 +9,8 @@ import (
 
 const goodHeader = `{"typ":"JWT","alg":"HS256"}`
 
-// TestHeaders signs every header with the right key, so that only the header can be the reason of a refusal.
-func TestHeaders(t *testing.T) {
+// TestSecurity07_Headers signs every header with the right key, so that only the header can be the reason of a refusal.
+func TestSecurity07_Headers(t *testing.T) {
 	k := testKeys()[HS256]
 	for _, tc := range []struct {
 		name, header string
@@ -96,7 +96,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-func TestShapes(t *testing.T) {
+func TestSecurity14_EncryptedAndOtherShapes(t *testing.T) {
 	k := testKeys()[HS256]
 	good := mustSign(t, k, Header{Typ: "JWT"}, testPayload)
 	seg := strings.Split(good, ".")
@@ -138,8 +138,8 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// TestEncoding puts what no segment may hold at its start, middle and end.
-func TestEncoding(t *testing.T) {
+// TestSecurity05_Encoding puts what no segment may hold at its start, middle and end.
+func TestSecurity05_Encoding(t *testing.T) {
 	k := testKeys()[HS256]
 	good := mustSign(t, k, Header{Typ: "JWT"}, testPayload)
 	junk := []string{
@@ -172,8 +172,8 @@ func TestEncoding(t *testing.T) {
 	}
 }
 
-// TestTrailingBits: of the spellings that a lax decoder takes for the same bytes, one is accepted.
-func TestTrailingBits(t *testing.T) {
+// TestSecurity05_TrailingBits: of the spellings that a lax decoder takes for the same bytes, one is accepted.
+func TestSecurity05_TrailingBits(t *testing.T) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	for _, n := range []int{1, 2, 4, 5} { // bytes that leave bits over
 		good := rawURL.EncodeToString(sum256("x")[:n])

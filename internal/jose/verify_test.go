@@ -16,8 +16,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// TestOneKeyOneAlgorithm: each key takes its own tokens and none of another algorithm, whatever the header claims.
-func TestOneKeyOneAlgorithm(t *testing.T) {
+// TestSecurity02_OneKeyOneAlgorithm: each key takes its own tokens and none of another algorithm, whatever the header claims.
+func TestSecurity02_OneKeyOneAlgorithm(t *testing.T) {
 	for alg, k := range testKeys() {
 		if err := accepts(mustSign(t, k, Header{}, testPayload), k); err != nil {
 			t.Fatalf("%s: negative control: %v", alg, err)
@@ -40,8 +40,8 @@ func TestOneKeyOneAlgorithm(t *testing.T) {
 	}
 }
 
-// TestConfusion: an HMAC keyed with any spelling of the public key is nobody's signature.
-func TestConfusion(t *testing.T) {
+// TestSecurity01_AlgorithmsComeFromTheKey: an HMAC keyed with any spelling of the public key is nobody's signature.
+func TestSecurity01_AlgorithmsComeFromTheKey(t *testing.T) {
 	for _, alg := range []Algorithm{ES256, EdDSA, RS256} {
 		k := testKeys()[alg]
 		for name, secret := range publicSpellings(t, k) {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestPublicSecretsAreRecognised(t *testing.T) {
+func TestSecurity12_PublicSecretsAreRecognised(t *testing.T) {
 	if len(knownSecrets()) < 60 {
 		t.Fatalf("the list has %d entries: it was not embedded whole", len(knownSecrets()))
 	}

@@ -178,7 +178,7 @@ func TestSharedSecretOfTwoMounts(t *testing.T) {
 	}
 }
 
-func TestWeakSharedSecret(t *testing.T) {
+func TestSecurity12_WeakSharedSecret(t *testing.T) {
 	const date = 1_800_000_000_000
 	rows := newRows()
 	r := openRing(t, rows, date-1000)

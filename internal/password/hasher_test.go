@@ -46,7 +46,7 @@ func TestHashAndVerify(t *testing.T) {
 	}
 }
 
-func TestHashesAreReplacedWhenWeaker(t *testing.T) {
+func TestSecurity49_WeakerHashesAreReplaced(t *testing.T) {
 	strong, err := New(Config{Params: Params{Memory: 20000, Time: 3, Threads: 2}, Slots: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +132,7 @@ func TestNoPassword(t *testing.T) {
 	}
 }
 
-func TestWeakParametersAreRefused(t *testing.T) {
+func TestSecurity49_WeakParametersAreRefused(t *testing.T) {
 	for _, p := range []Params{{Memory: 19455, Time: 2}, {Memory: 19456, Time: 1}, {Memory: 1 << 30, Time: 2}, {Memory: 19456, Time: 2, Threads: 200}} {
 		if _, err := New(Config{Params: p}); err == nil {
 			t.Errorf("%+v accepted", p)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestPolicy(t *testing.T) {
+func TestSecurity47_Policy(t *testing.T) {
 	strict, short := Policy{}, Policy{MinLength: 8}
 	for _, c := range []struct {
 		policy   Policy
@@ -69,7 +69,7 @@ func TestPolicyErrorsAreWeak(t *testing.T) {
 	}
 }
 
-func TestEveryCommonPasswordIsRefused(t *testing.T) {
+func TestSecurity48_CommonPasswords(t *testing.T) {
 	words := strings.Fields(commonText)
 	if len(words) < 300 {
 		t.Fatalf("only %d", len(words))

@@ -252,7 +252,7 @@ func TestPlainTyp(t *testing.T) {
 	}
 }
 
-func TestClock(t *testing.T) {
+func TestSecurity08_Times(t *testing.T) {
 	k := newKey(t, EdDSA, "k1")
 	raw := sign(t, k, accessClaims)
 	foreign := accessRules()

@@ -113,8 +113,8 @@ func TestCuts(t *testing.T) {
 	}
 }
 
-// TestCrossing: every kind at every place, and only the diagonal is accepted, even under one key.
-func TestCrossing(t *testing.T) {
+// TestSecurity09_KindsAreExclusive: every kind at every place, and only the diagonal is accepted, even under one key.
+func TestSecurity09_KindsAreExclusive(t *testing.T) {
 	key := newKey(t, HS256, "k1")
 	kinds := []Kind{Access, Refresh, ID, Application}
 	rules := func(kind Kind) *Rules {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-func TestCheck(t *testing.T) {
+func TestSecurity06_StrictJSON(t *testing.T) {
 	for _, tc := range []struct {
 		name, text string
 		want       string // "" = accepted
