@@ -139,12 +139,11 @@ func (o *offline) settle(step string, tokens []*offlineToken, dead map[*offlineT
 
 // who is a user with a token of every kind.
 type who struct {
-	id      string
-	own     []*offlineToken // of the user's sessions
-	app     *offlineToken
-	key     *core.MadeAPIKey
-	keyed   *offlineToken // of a session of an API key that the user made
-	machine *offlineToken // of OAuth, by that API key
+	id    string
+	own   []*offlineToken // of the user's sessions
+	app   *offlineToken
+	key   *core.MadeAPIKey
+	keyed *offlineToken // of a session of an API key that the user made
 }
 
 func (o *offline) request(k *core.MadeAPIKey, id string) string {

@@ -46,8 +46,10 @@ func (f *fakeStatus) StatusLists(context.Context) ([]string, error) {
 	return nil, f.err
 }
 
-func (f *fakeStatus) Issuer() string    { return "https://new.example" }
-func (f *fakeStatus) Issuers() []string { return []string{"https://old.example:8443/", "https://new.example"} }
+func (f *fakeStatus) Issuer() string { return "https://new.example" }
+func (f *fakeStatus) Issuers() []string {
+	return []string{"https://old.example:8443/", "https://new.example"}
+}
 
 // SignDocument implements documentSigner: the payload itself, readable.
 func (f *fakeStatus) SignDocument(_ core.KeySet, _ string, payload []byte) (string, error) {

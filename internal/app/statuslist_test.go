@@ -7,9 +7,10 @@ import (
 	"crypto/elliptic"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
-	"math/big"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -65,16 +66,15 @@ func publicKey(t *testing.T, s *server, kid string) *ecdsa.PublicKey {
 	if err := json.Unmarshal([]byte(s.do("GET", "/.well-known/jwks.json", "", nil).want(200, "").raw), &set); err != nil {
 		t.Fatal(err)
 	}
-	number := func(text string) *big.Int {
-		raw, err := base64.RawURLEncoding.DecodeString(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return new(big.Int).SetBytes(raw)
-	}
 	for _, k := range set.Keys {
 		if k.Kid == kid {
-			return &ecdsa.PublicKey{Curve: elliptic.P256(), X: number(k.X), Y: number(k.Y)}
+			x, errX := base64.RawURLEncoding.DecodeString(k.X)
+			y, errY := base64.RawURLEncoding.DecodeString(k.Y)
+			key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
+			if err := errors.Join(errX, errY, err); err != nil {
+				t.Fatal(err)
+			}
+			return key
 		}
 	}
 	t.Fatalf("no key %s in the JWK Set", kid)
