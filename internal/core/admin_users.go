@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -126,8 +127,11 @@ func checkAttributes(raw []byte) ([]byte, error) {
 
 // hashNew judges and hashes a new password.
 func (s *Service) hashNew(ctx context.Context, pw string, u *User) (string, error) {
-	local, _, _ := strings.Cut(u.Email, "@")
-	if err := s.policy.Check(pw, u.Username, local, u.Email); err != nil {
+	account, err := s.store.AccountByID(ctx, u.Account)
+	if err != nil {
+		return "", storeErr(err)
+	}
+	if err := s.policy.Check(pw, s.contextWords(u, account)...); err != nil {
 		return "", invalidField("password", "%s", err.Error())
 	}
 	phc, err := s.passwords.Hash(ctx, password.Lane{Known: true}, pw)
@@ -135,6 +139,20 @@ func (s *Service) hashNew(ctx context.Context, pw string, u *User) (string, erro
 		return "", passwordErr(err)
 	}
 	return phc, nil
+}
+
+// contextWords are what a guesser who knows where he is tries first: the
+// person's names, the customer's, this product's, and the host's.
+func (s *Service) contextWords(u *User, account *Account) []string {
+	local, _, _ := strings.Cut(u.Email, "@")
+	words := []string{u.Username, local, u.Email, "sallyport"}
+	if account.Shortname != DefaultAccount {
+		words = append(words, account.Shortname)
+	}
+	if at, err := url.Parse(s.issuer); err == nil {
+		words = append(words, at.Hostname())
+	}
+	return words
 }
 
 // passwordErr turns an error of the hasher into one of ours.

@@ -5,9 +5,12 @@ import (
 	_ "embed" // for the list
 	"encoding/base64"
 	"encoding/hex"
+	"regexp"
 	"strings"
 	"sync"
 	"unicode"
+
+	"github.com/sallyport/sallyport/internal/blocklist"
 )
 
 // SECURITY 12: a secret that stands on a public list signs for everybody. The
@@ -31,6 +34,15 @@ var knownSecrets = sync.OnceValue(func() map[string]bool {
 	}
 	return known
 })
+
+// typed is what people type who need a password: a word, a number, a word. Of
+// secrets that short the public lists hold little else. An HMAC can be tried
+// millions of times a second, so what falls as a password falls here at once.
+var typed = regexp.MustCompile(`^[a-z]*[-_.!@#+ ]?[0-9.e+]*[-_.!@#+ ]?[a-z]*[.!]*$`)
+
+const typedMost = 16
+
+var uuid = regexp.MustCompile(`^\{?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}?$`)
 
 // placeholderWords are what example secrets are made of.
 var placeholderWords = strings.Fields(`
@@ -58,6 +70,12 @@ func knownReason(secret []byte) string {
 		switch {
 		case knownSecrets()[lower]:
 			return "it stands in public documentation"
+		case blocklist.Password(lower):
+			return "it is one of the most used passwords"
+		case uuid.MatchString(lower):
+			return "it is a UUID, which is a name and not a secret: they stand in logs, addresses and repositories"
+		case len(form) < typedMost && typed.MatchString(lower):
+			return "it is a word and a number, as people type them, and is found by trying"
 		case repeats(form):
 			return "it is a short text repeated"
 		case runs(form):

@@ -5,11 +5,12 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/sallyport/sallyport/internal/blocklist"
 )
 
-// cut stands where something guessable was taken out, so that what was left
-// and right of it does not become a word or a run.
-const cut = '\x00'
+// cut stands where something guessable was taken out.
+const cut = blocklist.Cut
 
 func longestFirst(words []string) []string {
 	slices.SortFunc(words, func(a, b string) int {

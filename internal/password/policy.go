@@ -8,7 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
+	"github.com/sallyport/sallyport/internal/blocklist"
 )
 
 // Bounds of a Policy's MinLength, in characters (NIST SP 800-63B-4 3.1.1.2).
@@ -43,25 +43,34 @@ func (p Policy) Check(password string, context ...string) error {
 	}
 	least := p.minLength()
 	if n := utf8.RuneCountInString(pw); n < least {
-		return weak("it has %d characters and needs at least %d; several words in a row are easy to remember", n, least)
+		return weak("it has %d characters and needs at least %d; %s", n, least, instead)
 	}
 	folded := foldGuess(pw)
-	if common()[folded] {
-		return weak("it is one of the most used passwords")
+	if common()[folded] || blocklist.Password(folded) {
+		return weak("it is one of the most used passwords; %s", instead)
 	}
 	if sameTwice(folded) {
-		return weak("it is a short piece repeated")
+		return weak("it is a short piece repeated; %s", instead)
 	}
 	rest := withoutWords(folded, contextWords(context))
 	if meat(rest) < leftover && rest != folded {
-		return weak("it contains little beside your own name, address or the name of this service")
+		return weak("it contains little beside your own name, address or the name of this service; %s", instead)
 	}
-	rest = withoutRuns(withoutWords(rest, commonWords()))
-	if meat(rest) < leftover {
-		return weak("it consists of much used passwords, repeated characters or sequences such as 12345")
+	if meat(withoutRuns(withoutWords(rest, commonWords()))) < leftover {
+		return weak("it consists of much used passwords, repeated characters or sequences such as 12345; %s", instead)
+	}
+	if meat(withoutRuns(blocklist.Without(rest, mostPieces))) < leftover {
+		return weak("it is little more than two much used passwords in a row; add a word or two that have nothing to do with them")
 	}
 	return nil
 }
+
+// mostPieces is how many listed words may be taken out of a password: two of
+// them in a row are ten minutes' work for whoever has the hash, three are years.
+const mostPieces = 2
+
+// instead says what to do.
+const instead = "choose several words that have nothing to do with each other"
 
 func (p Policy) minLength() int {
 	if p.MinLength == 0 {
@@ -91,21 +100,10 @@ var commonWords = sync.OnceValue(func() []string {
 	return longestFirst(words)
 })
 
-// foldGuess maps what people take for clever variations onto one spelling:
-// case, compatibility forms, and the usual digits and signs for letters.
-func foldGuess(s string) string {
-	return strings.Map(func(r rune) rune {
-		r = unicode.ToLower(r)
-		if plain, ok := lookalikes[r]; ok {
-			return plain
-		}
-		return r
-	}, norm.NFKC.String(s))
-}
-
+// foldGuess maps what people take for clever variations onto one spelling.
 // Digits stay digits in runs such as 12345, which are looked for in the folded
 // text too: see alphabets.
-var lookalikes = map[rune]rune{'0': 'o', '1': 'l', '3': 'e', '4': 'a', '5': 's', '7': 't', '8': 'b', '@': 'a', '$': 's', '!': 'l', '|': 'l'}
+func foldGuess(s string) string { return blocklist.Fold(s) }
 
 // contextWords splits what is known of a person into the pieces of three
 // characters and more that it is made of, and keeps the whole.

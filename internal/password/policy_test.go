@@ -2,6 +2,7 @@ package password
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -29,7 +30,11 @@ func TestSecurity47_Policy(t *testing.T) {
 		{short, "Password", nil, "most used"},
 		{short, "P@ssw0rd", nil, "most used"},
 		{short, "ｐａｓｓｗｏｒｄ", nil, "most used"},
-		{short, "sunshine7", nil, "much used"},
+		{short, "sunshine7", nil, "most used"},
+		{short, "Trustno1!", nil, "much used"},
+		{strict, "liverpool-chelsea", nil, "two much used passwords"},
+		{strict, "L1verp00l$uperman", nil, "two much used passwords"},
+		{strict, "superman batman otter", nil, ""},
 		{short, "12345678", nil, "most used"},
 		{strict, "password123456789", nil, "much used"},
 		{strict, "passwordpassword2026", nil, "much used"},
@@ -59,6 +64,44 @@ func TestSecurity47_Policy(t *testing.T) {
 		}
 		if len(c.password) > 4 && strings.Contains(err.Error(), c.password) {
 			t.Errorf("the error tells the password: %v", err)
+		}
+	}
+}
+
+// TestPolicyWholeLength: NIST SP 800-63B-4 3.1.1.2: 64 characters and more are
+// taken, and every one of them counts.
+func TestPolicyWholeLength(t *testing.T) {
+	var text strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&text, "otter %d kneads ", i*i)
+	}
+	long := text.String()[:1000]
+	for _, n := range []int{15, 64, 65, 73, 128, 256, 900} {
+		if err := (Policy{}).Check(long[:n]); err != nil {
+			t.Errorf("%d characters: %v", n, err)
+		}
+	}
+	h, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	phc, err := h.Hash(t.Context(), Lane{}, long)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pw, want := range map[string]bool{long: true, long[:len(long)-1]: false, long[:72]: false, long + "x": false} {
+		if ok, _, err := h.Verify(t.Context(), Lane{}, phc, pw); err != nil || ok != want {
+			t.Errorf("the first %d characters of %d: %v, %v", len(pw), len(long), ok, err)
+		}
+	}
+}
+
+// TestRefusalsSayWhatToDo, not only what is wrong.
+func TestRefusalsSayWhatToDo(t *testing.T) {
+	for _, pw := range []string{"short", "password", "abcdefghijklmnop", "liverpool-chelsea", "aaaaaaaaaaaaaaaaaaaa", "ann.leeson@example"} {
+		err := Policy{}.Check(pw, "ann.leeson@example.com")
+		if err == nil || !strings.Contains(err.Error(), "words that have nothing to do with") && !strings.Contains(err.Error(), "add a word or two") {
+			t.Errorf("%q: %v", pw, err)
 		}
 	}
 }
