@@ -35,6 +35,7 @@ func scenarios() []scenario {
 		{"failover", "kill the primary of a Patroni cluster under load, again and again", failoverFlags},
 		{"promote", "kill a primary and promote its synchronous standby, without any manager", promoteFlags},
 		{"network", "harm the network between nodes and database", networkFlags},
+		{"disk-full", "fill the disk below the store", diskFullFlags},
 		{"kill-nodes", "kill nodes under load, again and again", killNodesFlags},
 		{"history", "check what clients see of sessions for linearizability while nodes are killed", historiesFlags},
 	}
@@ -92,11 +93,22 @@ func (s *scenario) command(ctx context.Context, args []string, stdout, stderr io
 	if err := fs.Parse(args); err != nil {
 		return 2
 	}
+	if s.name == "disk-full" {
+		status, done, err := ownMounts(ctx, append([]string{s.name}, args...), stdout, stderr)
+		if err != nil {
+			fmt.Fprintln(stderr, "faults:", err)
+			return 2
+		}
+		if done {
+			return status
+		}
+	}
 	if fs.NArg() > 0 {
 		fmt.Fprintf(stderr, "faults: %s takes flags only\n", s.name)
 		return 2
 	}
 	err := t.run(ctx, s, run)
+	t.report.fold()
 	if t.report.Rows != nil || len(t.report.Violations) > 0 {
 		err = errors.Join(err, t.report.write(stdout, *asJSON))
 	}
@@ -177,6 +189,23 @@ func (r *report) note(format string, args ...any) {
 
 func (r *report) violate(format string, args ...any) {
 	r.Violations = append(r.Violations, fmt.Sprintf(format, args...))
+}
+
+// fold tells a story once that happened many times.
+func (r *report) fold() {
+	times := map[string]int{}
+	folded := []string{}
+	for _, v := range r.Violations {
+		if times[v]++; times[v] == 1 {
+			folded = append(folded, v)
+		}
+	}
+	for i, v := range folded {
+		if times[v] > 1 {
+			folded[i] = fmt.Sprintf("%s (%d times)", v, times[v])
+		}
+	}
+	r.Violations = folded
 }
 
 func (r *report) write(w io.Writer, asJSON bool) error {
