@@ -11,10 +11,14 @@
 // again, at most once in ten seconds. While the issuer does not answer, the keys that were fetched last stay in use,
 // also over a restart when Config.JWKSCacheFile is set.
 //
-// With Config.Revocations another goroutine follows the server's revocation feed, so that a token that was revoked is
-// refused within seconds. When the feed falls silent for thirty seconds, Verify refuses every token with ErrStale
-// rather than accept a revoked one. Without the feed, a revoked token is good until its exp, and a token that has none
-// is refused.
+// There are two ways to hear of revocations within seconds, and both may be used. With Config.Revocations another
+// goroutine follows the server's revocation feed. With Config.StatusLists each status list that a token names is fetched
+// every two seconds for as long as tokens name it. When either falls silent for thirty seconds, Verify refuses what it
+// cannot be sure of with ErrStale rather than accept a revoked token. Without both, a revoked token is good until its exp,
+// and a token that has none is refused.
+//
+// Config.Accept says whose access tokens are taken: a contract's, told by a claim, those of the OAuth endpoints, told by
+// their typ, or both. Refresh, id, application and logout tokens are neither.
 //
 // Verify checks shape, signature, kind, issuer, audience, session, lifetime, clock, scope and revocation, in this
 // order, and names the first thing that is wrong. A token that was accepted is remembered: the next time, only what may
@@ -30,10 +34,10 @@
 //
 // Whoever holds the secret of an HS256 contract can mint tokens that every other holder accepts, this package included:
 // the server itself demands a further claim, mac, that only it can check. Give Config.Secret to services that you would
-// trust to log anybody in, and use a contract with ES256 for all others.
+// trust to log anybody in, and use a contract with ES256 for all others. Config.Secrets takes several while one is replaced.
 //
 // # Time
 //
-// Tokens are judged by Config.Clock. Waiting, the age of keys and the silence of the feed are measured with the clock
-// of the machine; tests that want to control that too run in a bubble of testing/synctest.
+// Tokens are judged by Config.Clock, and so is the exp of a status list. Waiting, the age of keys and the silence of feed
+// and lists are measured with the clock of the machine; tests that want to control that too run in a bubble of testing/synctest.
 package verify
