@@ -1,0 +1,134 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/sallyport/sallyport/internal/core"
+)
+
+// documented are the errors that the interfaces of core promise; they reach
+// the caller as they are.
+var documented = []error{
+	core.ErrNoRow, core.ErrExists, core.ErrStale, core.ErrUnknownOutcome, core.ErrStoreUnavailable,
+}
+
+func isDocumented(err error) bool {
+	var e *core.Error
+	if errors.As(err, &e) {
+		return true
+	}
+	for _, d := range documented {
+		if errors.Is(err, d) {
+			return true
+		}
+	}
+	return false
+}
+
+// outward makes anything that is not a documented error ErrStoreUnavailable:
+// fail closed, never "invalid token".
+func outward(err error) error {
+	if err == nil || isDocumented(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", core.ErrStoreUnavailable, err)
+}
+
+// noRow turns the driver's word for an empty result into the domain's.
+func noRow(err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return core.ErrNoRow
+	}
+	return err
+}
+
+// taken turns a broken unique constraint into ErrExists, a broken foreign key
+// into ErrNoRow.
+func taken(err error) error {
+	switch sqlState(err) {
+	case "23505":
+		return fmt.Errorf("%w: %w", core.ErrExists, err)
+	case "23503":
+		return fmt.Errorf("%w: %w", core.ErrNoRow, err)
+	}
+	return err
+}
+
+// sqlState is the code of an error that the server answered with, "" when it
+// answered nothing.
+func sqlState(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// answered reports that err is the server's refusal of a statement, which has
+// undone what it did, by a server that goes on serving this connection.
+func answered(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.SeverityUnlocalized == "ERROR"
+}
+
+// transient reports that the same may well succeed on another connection or a
+// moment later, given that nothing was done.
+func transient(err error) bool {
+	switch code := sqlState(err); {
+	case code == "40001", code == "40P01": // serialization failure, deadlock
+		return true
+	case code == "25006": // read-only: the primary is not it any more
+		return true
+	case code == "57P01", code == "57P02", code == "57P03": // shutting down, crashed, starting
+		return true
+	case code == "53300": // too many connections
+		return true
+	case strings.HasPrefix(code, "08"):
+		return true
+	case code != "":
+		return false
+	}
+	return lost(err)
+}
+
+// moved reports that the connections we have lead to a server that is gone or
+// no primary any more.
+func moved(err error) bool {
+	switch code := sqlState(err); {
+	case code == "25006", code == "57P01", code == "57P02", strings.HasPrefix(code, "08"):
+		return true
+	case code != "":
+		return false
+	}
+	return lost(err)
+}
+
+// lost reports that a connection broke, or could not be made.
+func lost(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return pgconn.SafeToRetry(err) || errors.As(err, &connect) || errors.As(err, &network) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
+
+// gone says that ctx ended before a step was handed over: nothing happened.
+func gone(ctx context.Context) error {
+	return fmt.Errorf("%w: nothing was done: %w", core.ErrStoreUnavailable, context.Cause(ctx))
+}
+
+// unknown says that a step may have happened.
+func unknown(err error) error { return fmt.Errorf("%w: %w", core.ErrUnknownOutcome, err) }
+
+// errUnsynced is the outcome of a commit that no standby has.
+var errUnsynced = unknown(errors.New("the server gave up waiting for its standby"))
