@@ -143,3 +143,30 @@ func TestStatusIndexes(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkStatusList builds a list whose 65,536 numbers all are sessions'.
+func BenchmarkStatusList(b *testing.B) {
+	s := openAt(b, b.TempDir())
+	defer closing(b, s)
+	if _, err := s.ReserveStatus(b.Context(), &core.ReserveStatusParams{Space: core.StatusSessions, Count: 2 * core.StatusListSize, Incarnation: "in_a", Now: testNow}); err != nil {
+		b.Fatal(err)
+	}
+	err := s.multi(b.Context(), func(tx *tx) error {
+		_, err := tx.exec(`WITH RECURSIVE n(i) AS (SELECT 65536 UNION ALL SELECT i + 1 FROM n WHERE i < 131071)
+			INSERT INTO sessions SELECT randomblob(16), 0, 'm', 'ac_default', 'user', 'u' || (i % 5000), 'password', 'name', 1, 0, 0, 0, 0, 0, 'k', ?1, ?1, ?1,
+				1, 0, 0, 0, CASE i % 3 WHEN 0 THEN 1 ELSE 0 END, '', '', '', i FROM n`, testNow)
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		l, err := s.StatusList(b.Context(), core.StatusQuery{Space: core.StatusSessions, List: 1, Now: testNow})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if len(l.Dead) != core.StatusListSize/8 {
+			b.Fatal("no bits")
+		}
+	}
+}
