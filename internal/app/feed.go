@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -136,7 +137,11 @@ func (f *feed) reader(r *http.Request) (string, error) {
 
 // feedQuery reads the question: ?since=N&wait=SECONDS, both 0 when left out.
 func feedQuery(r *http.Request) (since int64, wait time.Duration, err error) {
-	q := r.URL.Query()
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil || q.Has("access_token") {
+		// Good or not: URLs stand in logs (SECURITY 30).
+		return 0, 0, core.Errorf(core.BadRequest, "the query is malformed, or holds a token; send it in the Authorization header")
+	}
 	read := func(name string) (int64, error) {
 		switch values := q[name]; {
 		case len(values) == 0:

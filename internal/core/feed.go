@@ -44,6 +44,9 @@ func (s *Service) FeedReader(ctx context.Context, raw string, c *Client) (string
 	if err != nil {
 		return "", err
 	}
+	if p.shared {
+		return "", &Error{Code: TokenInvalid, Reason: "token under a shared secret"} // it counts on its own mount and nowhere else
+	}
 	if p.ClientID != "" {
 		return p.ClientID, nil
 	}

@@ -119,6 +119,9 @@ func (s *Service) forThisIssuer(p *Principal) error {
 // else takes a bearer token here. *Error: TokenInvalid and below, Unavailable.
 func (s *Service) OAuthAccess(ctx context.Context, raw string, c *Client) (*Principal, error) {
 	p, err := s.verified(ctx, s.oauth.mount, raw, s.now(), token.Access)
+	if err == nil {
+		err = s.forThisIssuer(p)
+	}
 	s.outcome("verify", s.oauth.mount, c, err)
 	return p, err
 }
@@ -146,8 +149,8 @@ var ErrInactive = &Error{Code: TokenInvalid, Reason: "inactive"}
 
 // Introspect says whose a token is: access and application tokens of every
 // contract, and the client's own refresh tokens. ErrInactive for all others:
-// dead, unknown, of an account that the client may not see, id tokens, browser
-// cookies.
+// dead, unknown, of an account that the client may not see, under a secret that
+// others hold, id tokens, browser cookies.
 func (s *Service) Introspect(ctx context.Context, r *IntrospectRequest) (*Principal, error) {
 	if r.Auth.Type != ClientConfidential {
 		return nil, badClient("public client at introspection")
@@ -191,6 +194,9 @@ func (s *Service) tokenMounts() []*Mount {
 // client alone: a resource server that asks must never take one for an access
 // token.
 func (s *Service) mayTell(c *ClientRecord, p *Principal) error {
+	if p.shared {
+		return ErrInactive // it counts on its own mount and nowhere else
+	}
 	own := p.ClientID == c.ID
 	switch p.Kind {
 	case token.Access, token.Application:

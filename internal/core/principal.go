@@ -25,6 +25,7 @@ type Principal struct {
 	AuthTime int64    // when the user logged in; 0 for machines
 	Parent   string   // jti of the token that this one narrows
 
+	shared bool     // signed with a secret that others hold
 	status int64    // number of the session in the status lists
 	hash   [32]byte // of an application token: finds its row again
 }

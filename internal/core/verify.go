@@ -103,6 +103,7 @@ func (s *Service) rowPrincipal(ctx context.Context, id *identified, now int64) (
 	return &Principal{
 		Kind: id.kind, Mount: id.mount.ID, TokenID: id.claims.ID, Session: sid, Subject: *subj, Scopes: subj.Roles,
 		IssuedAt: id.claims.IssuedAt * 1000, ExpiresAt: id.claims.ExpiresAt * 1000, Claims: id.claims.Payload, status: sess.Status,
+		shared: id.claims.Shared,
 	}, nil
 }
 
@@ -130,6 +131,7 @@ func (s *Service) applicationPrincipal(ctx context.Context, id *identified, raw 
 	p := &Principal{
 		Kind: token.Application, Mount: id.mount.ID, TokenID: t.ID, Subject: *subj, Scopes: subj.Roles,
 		IssuedAt: t.CreatedAt, Networks: t.Networks, Claims: id.claims.Payload, hash: t.Hash,
+		shared: id.claims.Shared,
 	}
 	if len(t.Scopes) > 0 {
 		// Narrowed to what the user still has: a role taken away is gone here too.
@@ -171,6 +173,9 @@ func (s *Service) authenticate(ctx context.Context, r *AuthenticateRequest, now 
 	}
 	if r.Token == "" {
 		return nil, &Error{Code: TokenMissing}
+	}
+	if len(r.Token) > token.MaxSize {
+		return nil, &Error{Code: TokenMalformed, Reason: "token too long"} // before it is copied to be hashed
 	}
 	hash := sha256.Sum256([]byte(r.Token))
 	last, _ := s.revoked.state()

@@ -3,6 +3,7 @@ package oauth
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -47,7 +48,7 @@ func (b *browser) userinfo(w http.ResponseWriter, r *http.Request) error {
 // userinfoToken reads the token from the header or, by POST, from a form (RFC
 // 6750 section 2.2). In the URL it does not count, good or not (SECURITY 30).
 func userinfoToken(r *http.Request) (string, error) {
-	if r.URL.Query().Has("access_token") {
+	if q, err := url.ParseQuery(r.URL.RawQuery); err != nil || q.Has("access_token") {
 		return "", invalidRequest("Send the token in the Authorization header, not in the URL")
 	}
 	raw, err := BearerToken(r)

@@ -68,12 +68,19 @@ func (c *call) credential() (*core.ClientCredential, error) {
 	return found[0], nil
 }
 
+// maxBasic bounds Basic credentials, in bytes: an id of at most 100 characters
+// and a secret, encoded twice.
+const maxBasic = 2048
+
 // basic reads an Authorization header. Id and secret are form-encoded before
 // they are joined (RFC 6749 section 2.3.1).
 func basic(header string) (*core.ClientCredential, error) {
 	scheme, rest, ok := strings.Cut(header, " ")
 	if !ok || !strings.EqualFold(scheme, "Basic") {
 		return nil, invalidClient("Authorization is not Basic")
+	}
+	if len(rest) > maxBasic {
+		return nil, invalidClient("Basic is too long")
 	}
 	raw, err := base64.StdEncoding.Strict().DecodeString(rest)
 	if err != nil || strings.ContainsAny(rest, "\r\n") {

@@ -48,6 +48,9 @@ type Claims struct {
 	KeyID     string
 	Algorithm Algorithm
 	Typ       string // typ of the header
+	// Shared says that others hold the secret that verified the token; our own
+	// MAC in it says that we made it all the same.
+	Shared bool
 	// Payload is the JSON text of the claims. It is not to be changed.
 	Payload []byte
 
@@ -197,8 +200,8 @@ func audience(v strictjson.Value) ([]string, error) {
 		return []string{one}, err
 	}
 	var store [maxAudience]strictjson.Value
-	entries, ok := v.Elements(store[:0])
-	if !ok || len(entries) == 0 || len(entries) > maxAudience {
+	entries, ok := v.AtMost(maxAudience, store[:0])
+	if !ok || len(entries) == 0 {
 		return nil, claimError("aud", "is neither text nor an array of 1 to 16 entries")
 	}
 	out := make([]string, len(entries))

@@ -120,7 +120,7 @@ func (v *verification) try(c *Candidate) (*Claims, error) {
 		return nil, refuse(ErrSignature, "made by a holder of a shared secret, without our MAC")
 	}
 	claims := v.claims
-	claims.KeyID = key.ID()
+	claims.KeyID, claims.Shared = key.ID(), macKey != nil
 	if err := c.Rules.check(&claims, v.members, v.nowMs); err != nil {
 		return &claims, err
 	}

@@ -139,6 +139,18 @@ func TestManyMembers(t *testing.T) {
 	}
 }
 
+// TestAtMost stops where there are too many.
+func TestAtMost(t *testing.T) {
+	for n, want := range map[int]bool{0: false, 2: false, 3: true, 4: true} {
+		if got, ok := Value(`[1,"a",{}]`).AtMost(n, nil); ok != want || ok && len(got) != 3 {
+			t.Errorf("at most %d: %v, %v", n, got, ok)
+		}
+	}
+	if _, ok := Value(`[]`).AtMost(0, nil); !ok {
+		t.Error("the empty array has too many elements")
+	}
+}
+
 // TestManyMembersCost: the hundredth thousand of members is not looked at.
 func TestManyMembersCost(t *testing.T) {
 	var b strings.Builder

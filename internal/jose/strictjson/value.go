@@ -78,7 +78,10 @@ func (v Value) Members(dst []Member) ([]Member, bool) {
 }
 
 // Elements appends the elements of an array to dst. Other kinds answer false.
-func (v Value) Elements(dst []Value) ([]Value, bool) {
+func (v Value) Elements(dst []Value) ([]Value, bool) { return v.AtMost(len(v), dst) }
+
+// AtMost is Elements for an array of at most n elements. A longer one answers false, and is not looked at to its end.
+func (v Value) AtMost(n int, dst []Value) ([]Value, bool) {
 	if v.Kind() != Array {
 		return dst, false
 	}
@@ -88,7 +91,7 @@ func (v Value) Elements(dst []Value) ([]Value, bool) {
 	}
 	for s.peek() != ']' {
 		start := s.pos
-		if !s.value() {
+		if n--; n < 0 || !s.value() {
 			return dst, false
 		}
 		dst = append(dst, Value(s.text[start:s.pos]))
