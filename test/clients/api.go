@@ -29,6 +29,8 @@ type API struct {
 	// Patience is how long a request is sent again that got no answer or one
 	// that says "not now", to the next node each time; 0 is once.
 	Patience time.Duration
+	// Tries bounds how often that is; 0 is no bound.
+	Tries int
 	// Lag is how long after a revocation was acknowledged another node may
 	// still take an access token for good. Refresh tokens have no such time.
 	Lag time.Duration
@@ -97,22 +99,28 @@ type request struct {
 // that the outcome is unknown.
 func (a *API) do(ctx context.Context, r request) (ans *Answer, err error) {
 	err = a.persist(ctx, func(n Node) (done bool, err error) {
-		ans, err = a.once(ctx, n, r)
-		return err == nil && !ans.NotNow(), err
+		got, err := a.once(ctx, n, r)
+		if got != nil {
+			ans = got
+		}
+		return err == nil && !got.NotNow(), err
 	})
-	if ans != nil {
-		return ans, nil // an answer, if only "not now"
+	switch {
+	case ans == nil:
+		return nil, err
+	case a.Patience > 0 && ans.NotNow():
+		return nil, fmt.Errorf("still told %s", ans)
 	}
-	return nil, err
+	return ans, nil
 }
 
 // persist tries until try says that it is done or patience ends. It gives the
 // last error.
 func (a *API) persist(ctx context.Context, try func(Node) (bool, error)) error {
 	begin, pause := time.Now(), 20*time.Millisecond
-	for {
+	for n := 1; ; n++ {
 		done, err := try(a.Nodes[a.turn.Add(1)%uint64(len(a.Nodes))])
-		if done || time.Since(begin) >= a.Patience {
+		if done || time.Since(begin) >= a.Patience || n == a.Tries {
 			return err
 		}
 		a.again.Add(1)

@@ -264,6 +264,8 @@ func (w *Worker) post(a *API, path string, in, out any, doing string, about any)
 	case tried && gone(err):
 		w.crew.Count("done by an earlier try")
 		return true, nil
+	case notNow(p) && a.Patience > 0:
+		return false, err
 	case notNow(p):
 		w.crew.Count("busy")
 	default:

@@ -38,6 +38,7 @@ func scenarios() []scenario {
 		{"disk-full", "fill the disk below the store", diskFullFlags},
 		{"kill-nodes", "kill nodes under load, again and again", killNodesFlags},
 		{"history", "check what clients see of sessions for linearizability while nodes are killed", historiesFlags},
+		{"upgrade", "one version follows the other and back, under load", upgradeFlags},
 	}
 }
 
