@@ -115,15 +115,19 @@ func (s *Service) forThisIssuer(p *Principal) error {
 	return &Error{Code: TokenInvalid, Reason: "token for another audience", Principal: &Principal{Mount: p.Mount, Kind: p.Kind}}
 }
 
-// OAuthAccess says whose an OAuth access token is: for userinfo and whatever
-// else takes a bearer token here. *Error: TokenInvalid and below, Unavailable.
+// OAuthAccess says whose an OAuth access token for this issuer is: for userinfo
+// and whatever else takes a bearer token here. *Error: TokenInvalid and below,
+// Unavailable.
 func (s *Service) OAuthAccess(ctx context.Context, raw string, c *Client) (*Principal, error) {
 	p, err := s.verified(ctx, s.oauth.mount, raw, s.now(), token.Access)
 	if err == nil {
 		err = s.forThisIssuer(p)
 	}
 	s.outcome("verify", s.oauth.mount, c, err)
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // IDTokenHint reads an id token of ours that may have expired (RP-initiated
