@@ -81,6 +81,7 @@ type statusLists struct {
 	mu     sync.RWMutex
 	lists  map[string]*statusList
 	closed bool
+	full   bool // it has been said that there is no room
 }
 
 func newStatusLists(ctx context.Context, c *Config, v *Verifier) *statusLists {
@@ -194,6 +195,10 @@ func (l *statusLists) get(uri string) (*statusList, error) {
 		return nil, ErrClosed
 	}
 	if len(l.lists) >= l.cfg.MaxLists {
+		if !l.full {
+			l.full = true
+			l.log.Error("verify: more status lists are named than MaxLists; tokens that name further ones are refused", "max", l.cfg.MaxLists)
+		}
 		return nil, fmt.Errorf("%w: %d status lists are followed, no more than MaxLists allows", ErrStale, len(l.lists))
 	}
 	list = &statusList{statusLists: l, uri: uri, first: make(chan struct{}), kick: make(chan struct{}, 1)}
