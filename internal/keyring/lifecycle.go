@@ -55,13 +55,17 @@ func (k *Keyring) ensure(ctx context.Context, n Need) error {
 		if err := set.compatible(n); err != nil {
 			return err
 		}
-		if s := set.signer; s != nil && (s.row.Class == core.SharedKey || s.row.Algorithm == n.Algorithm) {
+		switch s := set.signer; {
+		case s != nil && s.row.Class == core.SharedKey:
 			return nil
-		}
-		if set.has(core.KeyActive) {
+		case s != nil && s.row.Algorithm == n.Algorithm:
+			return k.dropStrayNext(ctx, n)
+		case set.has(core.KeyActive):
 			// Another algorithm, or a weak secret whose time is over.
-			_, err := k.rotateTo(ctx, n, System)
-			return err
+			if _, err := k.rotateTo(ctx, n, System); err != nil {
+				return err
+			}
+			return k.dropStrayNext(ctx, n)
 		}
 	}
 	_, err := k.insertNew(ctx, n, core.KeyActive, System)
@@ -70,6 +74,20 @@ func (k *Keyring) ensure(ctx context.Context, n Need) error {
 	}
 	// After ErrExists another node was first: its key is ours.
 	return k.reload(ctx)
+}
+
+// dropStrayNext drops keys that were published to sign next, in a rotation that
+// a change of the algorithm overtook. They never sign; and should the algorithm
+// be changed back, one of them would, however old it is.
+func (k *Keyring) dropStrayNext(ctx context.Context, n Need) error {
+	for _, e := range k.snap.Load().order {
+		if e.row.Set == n.Set && e.row.State == core.KeyNext && e.row.Class == core.OwnKey && e.row.Algorithm != n.Algorithm {
+			if err := k.move(ctx, e, core.KeyDropped, System); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // compatible refuses to put an HMAC key beside public keys or the reverse.

@@ -221,3 +221,43 @@ func TestSecurity12_WeakSharedSecret(t *testing.T) {
 		t.Fatal(info)
 	}
 }
+
+// TestAlgorithmChangesDuringRotation: a key that was published to sign next, with
+// the algorithm of before, will never sign. It does not stay published, and is
+// not there to sign at once, years old, when the algorithm is changed back.
+func TestAlgorithmChangesDuringRotation(t *testing.T) {
+	for name, restart := range map[string]bool{"running": false, "after a crash between the two steps": true} {
+		t.Run(name, func(t *testing.T) {
+			rows := newRows()
+			r := openRing(t, rows, 0)
+			ensure := func(alg token.Algorithm) {
+				t.Helper()
+				if err := r.Ensure(t.Context(), []Need{{accessSet, alg}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ensure(token.ES256)
+			if _, err := r.Rotate(t.Context(), accessSet, "operator"); err != nil {
+				t.Fatal(err)
+			}
+			if restart {
+				// As the binary before left it: the algorithm changed, the next key stayed.
+				if _, err := r.rotateTo(t.Context(), Need{accessSet, token.EdDSA}, System); err != nil {
+					t.Fatal(err)
+				}
+				if got := r.states(accessSet); got != "verify-only next active" {
+					t.Fatal(got)
+				}
+				r = openRing(t, rows, 0)
+			}
+			ensure(token.EdDSA)
+			if got := r.states(accessSet); got != "verify-only active" {
+				t.Errorf("keys are %s", got)
+			}
+			ensure(token.ES256)
+			if got := r.states(accessSet); got != "verify-only verify-only active" {
+				t.Errorf("changed back, keys are %s", got)
+			}
+		})
+	}
+}
