@@ -90,7 +90,7 @@ func (s *Service) clientByID(ctx context.Context, id string) (*ClientRecord, err
 	return c, nil
 }
 
-// maxSecret is more than any secret of a client has, in bytes.
+// maxSecret is more than any secret of a client or any code has, in bytes.
 const maxSecret = 256
 
 // secretMatches compares a secret with all live ones, in constant time. Secrets

@@ -92,6 +92,9 @@ func (s *Service) redeemCode(ctx context.Context, r *RedeemRequest) (*OAuthGrant
 	if err := mayUse(&r.Auth.OAuthClient, GrantCode); err != nil {
 		return nil, err
 	}
+	if len(r.Code) > maxSecret {
+		return nil, invalidGrant("no code is that long") // and it is not worth copying
+	}
 	now := s.now()
 	hash := sha256.Sum256([]byte(r.Code))
 	code, err := s.store.CodeByHash(ctx, hash)
