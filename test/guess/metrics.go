@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -30,4 +32,33 @@ func metric(ctx context.Context, private, name string) (float64, error) {
 		}
 	}
 	return 0, fmt.Errorf("there is no metric %s", name)
+}
+
+// resident is the resident memory of a process and its children in KiB, what
+// they share counted for each; 0 for one that is gone.
+func resident(pid int) (kib int64) {
+	kib = status(fmt.Sprint(pid), "VmRSS:")
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is good
+	for _, name := range lists {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			continue // a thread that ended meanwhile
+		}
+		for _, child := range strings.Fields(string(raw)) {
+			kib += status(child, "VmRSS:")
+		}
+	}
+	return kib
+}
+
+// status reads a figure of a process, 0 if it has none.
+func status(pid, name string) int64 {
+	raw, err := os.ReadFile("/proc/" + pid + "/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(raw), "\n"+name)
+	var n int64
+	_, _ = fmt.Sscan(rest, &n) // 0 where it is missing
+	return n
 }

@@ -27,7 +27,7 @@ type stand struct {
 	began      time.Time
 	slots      int
 	gomaxprocs string
-	args       []string // beside the usual ones
+	args       func() []string // of the server, beside the usual ones; nil for none
 
 	dir    string
 	server *sut.Server
@@ -49,7 +49,10 @@ func (s *stand) measure(ctx context.Context, run func(context.Context) (report, 
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"--trusted-proxies", "127.0.0.1"}, s.args...)
+	args := []string{"--trusted-proxies", "127.0.0.1"}
+	if s.args != nil {
+		args = append(args, s.args()...)
+	}
 	if s.slots > 0 {
 		args = append(args, "--password-slots", strconv.Itoa(s.slots))
 	}
