@@ -70,22 +70,46 @@ func TestPagesInChromium(t *testing.T) {
 	tab.check("consent")
 	tab.click(`.note a`)
 	tab.at("/oauth2/authorize", "Sign in")
-	tab.fill("username", "ada")
-	tab.fill("password", password)
-	tab.click(`button.primary`)
+	tab.check("login")
+	// By the keyboard alone.
+	tab.types("ada")
+	tab.key("Tab")
+	tab.types(password)
+	tab.key("Enter")
 	tab.at("/oauth2/authorize", "Allow access?")
-	tab.click(`button.primary`)
+	tab.mark()
+	tab.key("Tab")
+	if got := tab.eval(`document.activeElement.textContent`); got != "Allow" {
+		t.Errorf("the first thing that Tab reaches is %q", got)
+	}
+	tab.key("Enter")
 	if q := tab.arrived(target); q.Get("code") == "" || q.Get("state") != "st-1" || q.Get("iss") != s.url {
 		t.Errorf("the client is told %v", q)
 	}
 	tab.open(start)
 	tab.arrived(target) // logged in and allowed: no page between
+	for range 2 {
+		s.do("POST", "/api/users/login", "", map[string]string{"username": "ada", "password": password}).want(200, "")
+		s.pass(time.Minute)
+	}
+	tab.open(s.url + accountPath)
+	tab.at(accountPath, "Your account")
+	tab.picture("account")
+	tab.check("account")
+	sessions := tab.eval(`document.querySelectorAll("[name=session]").length`)
+	tab.click(`[name=session] ~ button`)
+	tab.at(accountPath, "Your account")
+	if got := tab.eval(`document.querySelectorAll("[name=session]").length`); got == sessions {
+		t.Errorf("still %s sessions", got)
+	}
 	tab.open(s.url + "/oauth2/authorize?" + ask(c, "redirect_uri", "https://evil.example/").Encode())
 	tab.at("/oauth2/authorize", "This did not work")
 	tab.picture("error")
+	tab.check("error")
 	tab.open(s.url + "/oauth2/logout?" + form("client_id", c.ID, "post_logout_redirect_uri", target, "state", "s1").Encode())
 	tab.at("/oauth2/logout", "Sign out?")
 	tab.picture("logout")
+	tab.check("logout")
 	tab.click(`button.primary`)
 	if q := tab.arrived(target); q.Get("state") != "s1" {
 		t.Errorf("after the logout: %v", q)
@@ -267,15 +291,63 @@ func (b *tab) fill(id, value string) {
 	b.eval(fmt.Sprintf(`document.getElementById(%q).value = %q`, id, value))
 }
 
+// types puts text where the focus is, as a keyboard does.
+func (b *tab) types(text string) {
+	b.t.Helper()
+	b.call("Input.insertText", map[string]any{"text": text})
+}
+
+// key presses Tab or Enter. What Enter submits leads to another page.
+func (b *tab) key(name string) {
+	b.t.Helper()
+	press := map[string]any{"type": "keyDown", "key": name, "code": name, "windowsVirtualKeyCode": 9}
+	if name == "Enter" {
+		b.mark()
+		press["windowsVirtualKeyCode"], press["text"] = 13, "\r"
+	}
+	b.call("Input.dispatchKeyEvent", press)
+	press["type"] = "keyUp"
+	delete(press, "text")
+	b.call("Input.dispatchKeyEvent", press)
+}
+
 func (b *tab) click(selector string) {
 	b.t.Helper()
 	b.mark()
 	b.eval(fmt.Sprintf(`document.querySelector(%q).click()`, selector))
 }
 
-// check looks for what keeps people out: controls without a name, text that is
-// too faint (WCAG 2.2 AA: 4.5 to 1).
+// check looks for what keeps people out: controls without a name, or with one
+// that another has too, and text that is too faint (WCAG 2.2 AA: 4.5 to 1).
 func (b *tab) check(page string) {
+	b.t.Helper()
+	var tree struct {
+		Nodes []struct {
+			Ignored bool
+			Role    struct{ Value string }
+			Name    struct{ Value string }
+		}
+	}
+	if err := json.Unmarshal(b.call("Accessibility.getFullAXTree", nil), &tree); err != nil {
+		b.t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, n := range tree.Nodes {
+		if role := n.Role.Value; !n.Ignored && (role == "button" || role == "textbox" || role == "link") {
+			if name := n.Name.Value; name == "" || seen[role+name] {
+				b.t.Errorf("%s: a %s is called %q, which says nothing", page, role, name)
+			}
+			seen[role+n.Name.Value] = true
+		}
+	}
+	for _, scheme := range []string{"dark", "light"} {
+		b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}})
+		b.faults(page + ", " + scheme)
+	}
+	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{}})
+}
+
+func (b *tab) faults(page string) {
 	b.t.Helper()
 	if bad := b.eval(faults); bad != "" {
 		b.t.Errorf("%s: %s", page, bad)

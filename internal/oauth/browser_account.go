@@ -103,7 +103,7 @@ type sessionItem struct {
 type when int64
 
 func (w when) String() string {
-	return time.UnixMilli(int64(w)).UTC().Format("2 January 2006, 15:04 UTC")
+	return time.UnixMilli(int64(w)).UTC().Format("2 Jan 2006, 15:04 UTC")
 }
 
 // ISO is the same for programs.
@@ -144,7 +144,7 @@ func whatSession(s *core.OwnSession) string {
 	case s.Client != "":
 		return s.Client
 	case s.Mount == core.BrowserMount:
-		return "Sign-in of a browser"
+		return "Browser"
 	}
 	return "The API (" + s.Mount + ")"
 }
