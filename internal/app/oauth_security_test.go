@@ -460,3 +460,21 @@ func TestSecurity35_RevokingContracts(t *testing.T) {
 	s.post("/oauth2/revoke", rs, form("token", vendor.text("refreshToken"))).want(200, "")
 	s.do("POST", "/api/users/refresh", vendor.text("refreshToken"), nil).want(401, "")
 }
+
+// TestClientMethodHint: the library that sends the right secret in the other
+// way is told which is right; nobody else is.
+func TestClientMethodHint(t *testing.T) {
+	s := serve(t, "")
+	c := s.machine("read")
+	post := func(secret string) *answer {
+		return s.token(nil, "grant_type", "client_credentials", "client_id", c.ID, "client_secret", secret).isError(401, "invalid_client")
+	}
+	if a := post(c.Secret); a.text("error_description") != "This client authenticates with client_secret_basic, not with client_secret_post" {
+		t.Error(a.raw)
+	}
+	plain := post(c.Secret + "x").text("error_description")
+	s.act("/clients/"+c.ID+"/disable", nil)
+	if a := post(c.Secret); a.text("error_description") != plain || plain == "" {
+		t.Error(a.raw)
+	}
+}

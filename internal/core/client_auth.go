@@ -29,8 +29,7 @@ func badClient(reason string) *Error {
 func (s *Service) AuthenticateClient(ctx context.Context, r *ClientCredential) (*ClientRecord, error) {
 	c, err := s.authenticateClient(ctx, r)
 	if e := (*Error)(nil); errors.As(err, &e) && e.Code == BadCredentials && e.OAuth == "" {
-		e = badClient(e.Reason)
-		err = e
+		err = badClient(e.Reason)
 	}
 	s.outcome("client", s.oauth.mount, &r.Client, err)
 	return c, err
@@ -56,7 +55,13 @@ func (s *Service) authenticateClient(ctx context.Context, r *ClientCredential) (
 	case c == nil:
 		return nil, badClient("unknown client")
 	case c.Auth != r.Method:
-		return nil, badClient("another method of authentication")
+		e := badClient("another method of authentication")
+		if proven && c.Live() {
+			// Who knows the secret may know the rest; libraries differ in what they
+			// do unasked, and without a word nobody finds out.
+			e.Message = "This client authenticates with " + string(c.Auth) + ", not with " + string(r.Method)
+		}
+		return nil, e
 	case r.Method == AuthPrivateKey:
 		a, err := s.verifyClientAssertion(r.Assertion, c, now)
 		if err != nil {
