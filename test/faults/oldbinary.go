@@ -47,7 +47,7 @@ CREATE TABLE synthetic (one integer PRIMARY KEY, text text NOT NULL DEFAULT '');
 INSERT INTO synthetic (one) VALUES (1);
 ALTER TABLE sessions ADD COLUMN synthetic text NOT NULL DEFAULT 'by the next version';
 CREATE INDEX synthetic_sessions ON sessions (synthetic);
-ALTER TABLE users ADD COLUMN synthetic bigint;
+ALTER TABLE users ADD COLUMN synthetic integer;
 `
 
 // buildNext builds the server as it stands, with one migration more.
