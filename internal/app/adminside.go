@@ -63,7 +63,7 @@ func (x *extras) Status(ctx context.Context) (*admin.Status, error) {
 		})
 	}
 	s := e.store.Stats()
-	st.Store = admin.Store{Kind: "sqlite", SizeBytes: s.SizeBytes, WALBytes: s.WALBytes, Steps: s.Steps, Queue: s.Queue, LastCommit: admin.Time(s.LastCommit)}
+	st.Store = admin.Store{Kind: e.kind(), SizeBytes: s.SizeBytes, WALBytes: s.WALBytes, Steps: s.Steps, Queue: s.Queue, LastCommit: admin.Time(s.LastCommit)}
 	return st, e.store.Ping(ctx)
 }
 

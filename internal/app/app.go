@@ -28,6 +28,8 @@ type Options struct {
 	// moves it turns the comparison with the monotonic clock off.
 	Now    func() int64
 	Logger *slog.Logger // nil: made from the configuration, to Stderr
+	// OneAtATime is for measurements: refreshes go to PostgreSQL one by one.
+	OneAtATime bool
 
 	monotonic func() int64
 	wall      func() time.Time

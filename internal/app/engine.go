@@ -15,7 +15,6 @@ import (
 	"github.com/sallyport/sallyport/internal/keyring"
 	"github.com/sallyport/sallyport/internal/limit"
 	"github.com/sallyport/sallyport/internal/password"
-	"github.com/sallyport/sallyport/internal/store/sqlite"
 )
 
 // masterKeyName is the file of the master key in a data directory.
@@ -25,7 +24,7 @@ const masterKeyName = "master.key"
 // commands use as well.
 type engine struct {
 	dir     string // absolute
-	store   *sqlite.Store
+	store   anyStore
 	master  *keyring.Master
 	keys    *keyring.Keyring
 	hasher  *password.Hasher
@@ -53,12 +52,7 @@ func openEngine(ctx context.Context, cfg *config.Config, o Options, issuer strin
 			_ = opened.close()
 		}
 	}()
-	if !create {
-		if _, err := os.Stat(filepath.Join(dir, sqlite.FileName)); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("there is no Sallyport data in %s; `sallyport serve` makes it, or name another directory with --data", dir)
-		}
-	}
-	if e.store, err = sqlite.Open(ctx, sqlite.Config{Dir: dir, Create: create, Now: o.Now, Logger: o.Logger}); err != nil {
+	if err = e.openStore(ctx, cfg, o, create); err != nil {
 		return nil, err
 	}
 	if err := e.openKeys(ctx, cfg); err != nil {
@@ -90,9 +84,12 @@ func (e *engine) openKeys(ctx context.Context, cfg *config.Config) (err error) {
 	if err != nil && !errors.Is(err, core.ErrNoRow) {
 		return err
 	}
-	src := keyring.Source{File: cfg.MasterKeyFile, Env: cfg.MasterKey.Reveal(), CreateIfNewStore: err != nil}
+	src := keyring.Source{File: cfg.MasterKeyFile, Env: cfg.MasterKey.Reveal(), CreateIfNewStore: err != nil && !e.shared()}
 	if src.File == "" && src.Env == "" {
 		src.File = filepath.Join(e.dir, masterKeyName)
+		if _, serr := os.Stat(src.File); e.shared() && errors.Is(serr, fs.ErrNotExist) {
+			return errNoMasterKey(src.File, err != nil)
+		}
 	}
 	if e.master, err = keyring.LoadMaster(src); err != nil {
 		return err

@@ -83,6 +83,7 @@ func (e *env) connect() (*admin.Client, error) {
 	// should not have to mend a file first.
 	fi, err := os.Stat(data)
 	switch {
+	case cfgErr == nil && cfg.Store != "" && errors.Is(err, fs.ErrNotExist): // what counts is elsewhere
 	case errors.Is(err, fs.ErrNotExist), err == nil && !fi.IsDir():
 		return nil, fmt.Errorf("no Sallyport data in %s. `sallyport serve` creates it, or give --data", shown(data))
 	case err != nil:

@@ -32,6 +32,7 @@ func (l *loader) across() {
 	}
 	l.identityHeaders()
 	l.masterKey()
+	l.store()
 }
 
 // at reports a mistake where the key was set.

@@ -13,6 +13,12 @@ type Config struct {
 	// Data is the data directory, as given.
 	Data string
 
+	// Store is where the store is, "" for the data directory. Load fills it
+	// from StoreFile, too.
+	Store     StoreURL
+	StoreFile string
+	Postgres  Postgres
+
 	// Listen and PrivateListen hold "host:port" or "unix:/path".
 	Listen             []string
 	PrivateListen      []string

@@ -29,6 +29,12 @@ func (k Key) decode(v value) Problems {
 	case *Secret:
 		*p = Secret(v.text)
 		return nil
+	case *StoreURL:
+		if !v.scalar() {
+			return fail("want a URL, got %s", v.what())
+		}
+		*p = StoreURL(strings.TrimSpace(v.text))
+		parsed = *p
 	case *[]string:
 		list, ps := decodeList(k.Name, v)
 		if ps != nil {

@@ -68,7 +68,7 @@ var Keys = sync.OnceValue(func() []Key { return bind(&Config{}) })
 func bind(c *Config) []Key {
 	var ks []Key
 	for _, part := range [][]Key{
-		bindServer(c), bindGateway(c), bindContracts(c), bindPolicy(c), bindOperation(c),
+		bindServer(c), bindStore(c), bindGateway(c), bindContracts(c), bindPolicy(c), bindOperation(c),
 	} {
 		ks = append(ks, part...)
 	}

@@ -39,6 +39,7 @@ is refused: files get committed, and every user of a machine can read its comman
 // sectionTitles name the groups of the page by the first key of each.
 var sectionTitles = map[string]string{
 	"data":                "Server",
+	"store":               "Store",
 	"upstream":            "Gateway",
 	"mounts":              "Contracts and browsers",
 	"password.min_length": "Passwords, sessions, limits",

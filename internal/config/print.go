@@ -122,6 +122,8 @@ func (k Key) plainValue() any {
 		return *p
 	case *time.Duration:
 		return shortDuration(*p)
+	case *StoreURL:
+		return p.String()
 	case *Secret:
 		if *p == "" {
 			return nil

@@ -33,7 +33,7 @@ func (l *loader) environ(env map[string]string, others []string) {
 			continue
 		}
 		switch k.ptr.(type) {
-		case *string, *[]string:
+		case *string, *[]string, *StoreURL:
 		default:
 			if text == "" {
 				continue
