@@ -102,6 +102,19 @@ func TestLogoutByForeignHint(t *testing.T) {
 	p.ended("this browser's", here)
 }
 
+// TestLogoutByForeignHintLater: nor is it one where the login has ended: the
+// session that the hint came from ends, and nothing of this browser's.
+func TestLogoutByForeignHintLater(t *testing.T) {
+	p := newParty(t, admin.NewOAuthClient{})
+	here := p.signIn()
+	other := p.s.browser()
+	there := p.s.redeem(p.c, other.signIn(other.authorize(ask(p.c)), "ada", password).code()).want(200, "")
+	p.s.pass(3 * time.Hour)
+	p.b.get(logoutPath, form("id_token_hint", there.text("id_token"), "post_logout_redirect_uri", bye)).sentTo(bye)
+	p.ended("the other browser's", there)
+	p.s.refreshOAuth(p.c, here.text("refresh_token")).want(200, "")
+}
+
 // TestWithdrawnConsentInFlight: a code that was given before consent was taken
 // back opens no session after it.
 func TestWithdrawnConsentInFlight(t *testing.T) {

@@ -47,7 +47,7 @@ func (b *browser) logout(v *visit) error {
 // could end the login, and an id token of another browser may have been found
 // in a log (RP-Initiated Logout section 2 calls it suspect): the user is asked.
 func (b *browser) hinted(v *visit, l *leaving, login *core.BrowserLogin) (bool, error) {
-	if l.user != login.Subject.ID {
+	if login == nil || l.user != login.Subject.ID {
 		return false, nil
 	}
 	return b.svc.CameFrom(v.ctx(), l.sid, login)
@@ -130,8 +130,11 @@ func (b *browser) confirmLogout(v *visit) error {
 // had ended of itself and left sessions behind, and the session of the hint.
 func (b *browser) leave(v *visit, l *leaving, login *core.BrowserLogin) error {
 	if login == nil {
-		if login = b.svc.BrowserBefore(b.readCookie(v.r, cookieLogin)); login != nil && login.Subject.ID != l.user {
-			login = nil // somebody who is not here; the hint is not his
+		before := b.svc.BrowserBefore(b.readCookie(v.r, cookieLogin))
+		if mine, err := b.hinted(v, l, before); err != nil {
+			return err
+		} else if mine {
+			login = before
 		}
 	}
 	if login != nil {
