@@ -107,6 +107,10 @@ func (f Front) Wrap(next http.Handler) http.Handler {
 		r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
 		defer func() { f.finish(rw, r, &st.info, start) }()
 		defer recoverFront(rw, r)
+		if wrong := h2Malformed(r); wrong != "" {
+			WriteProblem(rw, http.StatusBadRequest, "", "", wrong, nil)
+			return
+		}
 		next.ServeHTTP(rw, r)
 	})
 }
