@@ -22,6 +22,8 @@ var elsewhere = map[string]string{
 	"./scripts/lint":         "run by .ci/run",
 	"go test ":               "shows how to run one test",
 	"go run ./test/kill":     "test/kill runs itself in a short form",
+	"./scripts/faults":       "test/faults runs itself in a short form",
+	"./scripts/setup":        "run by ./scripts/test",
 	"go run ./test/bench":    "test/bench runs itself in a short form",
 	"./scripts/bench":        "test/bench runs itself in a short form",
 	"make bench":             "test/bench runs itself in a short form",
