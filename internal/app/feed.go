@@ -39,8 +39,15 @@ const (
 	feedReaders   = 1000 // that are remembered
 )
 
+// feedNews is core.Service, as far as waiting goes.
+type feedNews interface {
+	RevocationNews() (last int64, changed <-chan struct{})
+	HearRevocations(ctx context.Context) error
+}
+
 // feed serves the revocation feed.
 type feed struct {
+	news    feedNews
 	service *core.Service
 	keys    *keyring.Keyring
 	now     func() int64
@@ -61,7 +68,7 @@ type feedReader struct {
 }
 
 func newFeed(e *engine) *feed {
-	return &feed{service: e.service, keys: e.keys, now: e.now, steady: steadyClock(), ended: make(chan struct{}), readers: map[string]*feedReader{}}
+	return &feed{news: e.service, service: e.service, keys: e.keys, now: e.now, steady: steadyClock(), ended: make(chan struct{}), readers: map[string]*feedReader{}}
 }
 
 // stop answers whoever waits; later polls do not wait.
@@ -107,11 +114,12 @@ func (f *feed) serve(w http.ResponseWriter, r *http.Request) error {
 		// says nothing here.
 		since = 0
 	}
-	mayWait, done, err := f.admit(reader)
+	mayWait, pause, done, err := f.admit(reader)
 	if err != nil {
 		return err
 	}
 	defer done()
+	f.sleep(r.Context(), pause)
 	if mayWait && r.Method == http.MethodGet {
 		f.await(r.Context(), since, wait)
 	}
@@ -162,9 +170,11 @@ func feedQuery(r *http.Request) (since int64, wait time.Duration, err error) {
 	return since, time.Duration(min(seconds, feedMostWait)) * time.Second, err
 }
 
-// admit counts a poll. One that comes too often is refused; one that would
-// wait beside too many others may not wait.
-func (f *feed) admit(reader string) (mayWait bool, done func(), err error) {
+// admit counts a poll. One that comes too soon after others is answered later,
+// with what was revoked meanwhile: when many sessions end, a reader hears of
+// them in fewer answers, and not after the pause that a refusal would cost him.
+// One that would wait beside too many others may not wait, nor come too soon.
+func (f *feed) admit(reader string) (mayWait bool, pause time.Duration, done func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.steady()
@@ -175,16 +185,20 @@ func (f *feed) admit(reader string) (mayWait bool, done func(), err error) {
 		f.readers[reader] = e
 	}
 	e.refill(now)
-	if e.budget < 1 {
-		return false, nil, &core.Error{Code: core.TooMany, Reason: "polls of one reader", RetryAfter: 1000}
+	crowded := e.waiting >= feedWaitsEach || f.waiting >= feedWaitsAll
+	if e.budget < 1 && crowded {
+		return false, 0, nil, &core.Error{Code: core.TooMany, Reason: "polls of one reader", RetryAfter: 1000}
 	}
 	e.budget--
-	if e.waiting >= feedWaitsEach || f.waiting >= feedWaitsAll {
-		return false, func() {}, nil
+	if crowded {
+		return false, 0, func() {}, nil
+	}
+	if e.budget < 0 {
+		pause = time.Duration(-e.budget * float64(time.Second) / feedRate)
 	}
 	e.waiting++
 	f.waiting++
-	return true, func() {
+	return true, pause, func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		e.waiting--
@@ -210,10 +224,33 @@ func (f *feed) forget(now int64) {
 	}
 }
 
+// sleep returns after a pause, or sooner when nobody waits for it any more.
+func (f *feed) sleep(ctx context.Context, pause time.Duration) {
+	if pause <= 0 {
+		return
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-f.ended:
+	case <-ctx.Done():
+	}
+}
+
 // await returns when there may be news above since: facts, or a log that is
 // shorter than the reader believes; when the wait is over; or at shutdown.
 func (f *feed) await(ctx context.Context, since int64, wait time.Duration) {
-	last, changed := f.service.RevocationNews()
+	last, changed := f.news.RevocationNews()
+	if last < since && wait > 0 {
+		// The reader was answered from the log, which may be ahead of what this
+		// node has taken into memory. Answered at once with nothing, he would
+		// pause, and hear of the next revocation late.
+		if f.news.HearRevocations(ctx) != nil {
+			return
+		}
+		last, changed = f.news.RevocationNews()
+	}
 	if last != since || wait == 0 {
 		return
 	}

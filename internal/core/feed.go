@@ -29,6 +29,9 @@ func (s *Service) RevocationNews() (last int64, changed <-chan struct{}) {
 	return r.last, r.changed
 }
 
+// HearRevocations reads what the log has that this node has not heard of yet.
+func (s *Service) HearRevocations(ctx context.Context) error { return s.follow(ctx) }
+
 // RevocationsSince reads facts above n from the committed log, at most limit,
 // and the highest number of all. A log that does not answer is *Error
 // Unavailable: "nothing new" must never be said on a guess.
