@@ -282,18 +282,6 @@ func (s *Service) Consented(ctx context.Context, user, client string, scope []st
 func (s *Service) Consent(ctx context.Context, b *BrowserLogin, client *ClientRecord, scope []string, from *Client) error {
 	now := s.now()
 	c := Consent{User: b.Subject.ID, Client: client.ID, Scope: slices.Clone(scope), CreatedAt: now, UpdatedAt: now}
-	before, err := s.store.ConsentOf(ctx, c.User, c.Client)
-	if err != nil && !errors.Is(err, ErrNoRow) {
-		return storeErr(err)
-	}
-	if err == nil {
-		c.CreatedAt = before.CreatedAt
-		for _, w := range before.Scope {
-			if !slices.Contains(c.Scope, w) {
-				c.Scope = append(c.Scope, w)
-			}
-		}
-	}
 	ev := from.event("consent.give")
 	ev.Actor, ev.Account, ev.Subject = "user:"+c.User, b.Subject.Account, c.User
 	ev.Detail = map[string]string{"client": c.Client, "scope": strings.Join(scope, " ")}

@@ -1,6 +1,9 @@
 package core
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // AuthCode is an authorization code as stored. The code itself is 256 random
 // bits that only its hash is kept of.
@@ -40,7 +43,8 @@ type SessionGrant struct {
 // AuthCodes is the part of Store that knows codes and what sessions were granted.
 type AuthCodes interface {
 	// CreateCode adds p.Code if user, account and client are active and at the
-	// versions it names, and the browser login it names lives. ErrStale.
+	// versions it names, the browser login it names lives, and, with p.Consent,
+	// the user has a consent for the client. ErrStale.
 	CreateCode(ctx context.Context, p *CreateCodeParams) error
 	// CodeByHash returns used and expired codes too, until they are purged.
 	// ErrNoRow.
@@ -61,8 +65,9 @@ type AuthCodes interface {
 
 // CreateCodeParams is one step.
 type CreateCodeParams struct {
-	Code AuthCode
-	Now  int64
+	Code    AuthCode
+	Consent bool // the client gets it by the user's word alone
+	Now     int64
 }
 
 // RedeemCodeParams is one step.
@@ -146,7 +151,8 @@ type Consent struct {
 
 // Consents is the part of Store that knows consents. They go with the user.
 type Consents interface {
-	// PutConsent adds or replaces one.
+	// PutConsent adds one, or its scope to the one there is (see WiderScope), in
+	// one step with whatever withdraws it.
 	PutConsent(ctx context.Context, p *PutConsentParams) error
 	// ConsentOf returns ErrNoRow when there is none.
 	ConsentOf(ctx context.Context, user, client string) (*Consent, error)
@@ -155,6 +161,17 @@ type Consents interface {
 	// DeleteConsent removes one, ends the sessions it carried, and forgets the
 	// codes that were given by it and not used yet. ErrNoRow.
 	DeleteConsent(ctx context.Context, p *DeleteConsentParams) error
+}
+
+// WiderScope is a scope with the words of another that it lacks behind it.
+func WiderScope(scope, more []string) []string {
+	out := slices.Clone(scope)
+	for _, w := range more {
+		if !slices.Contains(out, w) {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // PutConsentParams is one step.

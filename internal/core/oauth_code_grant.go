@@ -19,6 +19,7 @@ type CodeRequest struct {
 	Nonce       string
 	Scope       []string // as AllowedScope gave it
 	Audience    []string // subset of the client's; nil = all
+	Consent     bool     // the user's word must still stand
 }
 
 // IssueCode makes a code, good once within CodeLifetimeMS. *Error: FieldInvalid,
@@ -49,7 +50,7 @@ func (s *Service) IssueCode(ctx context.Context, r *CodeRequest) (string, error)
 	_, _ = rand.Read(b[:])
 	code := base64.RawURLEncoding.EncodeToString(b[:])
 	now := s.now()
-	err := s.store.CreateCode(ctx, &CreateCodeParams{Now: now, Code: AuthCode{
+	err := s.store.CreateCode(ctx, &CreateCodeParams{Now: now, Consent: r.Consent, Code: AuthCode{
 		Hash: sha256.Sum256([]byte(code)), Client: r.Client.ID, ClientVersion: r.Client.Version,
 		RedirectURI: r.RedirectURI, Challenge: r.Challenge, Nonce: r.Nonce, Scope: r.Scope, Audience: aud,
 		Subject: subj.ID, SubjectVersion: subj.Version, Account: subj.Account, AccountVersion: subj.AccountVersion,

@@ -42,7 +42,7 @@ func (b *browser) authorize(v *visit) error {
 	case ask:
 		return b.showConsent(v, q, login, cookie, scope)
 	}
-	return b.grant(v, q, login, scope)
+	return b.grant(v, q, login, scope, q.client.RequireConsent)
 }
 
 // asGet sends a request that came by POST the same way by GET. A POST from
@@ -89,11 +89,12 @@ func (q *request) provesItself() bool {
 	return q.client.Type == core.ClientConfidential || strings.HasPrefix(q.redirect, "https:")
 }
 
-// grant sends the client its code.
-func (b *browser) grant(v *visit, q *request, login *core.BrowserLogin, scope []string) error {
+// grant sends the client its code. consented says that the user's word, which
+// was just given or found, is what it rests on.
+func (b *browser) grant(v *visit, q *request, login *core.BrowserLogin, scope []string, consented bool) error {
 	code, err := b.svc.IssueCode(v.ctx(), &core.CodeRequest{
 		Client: q.client, Browser: login, RedirectURI: q.redirect, Challenge: q.challenge,
-		Nonce: q.params.Get("nonce"), Scope: scope, Audience: q.audience,
+		Nonce: q.params.Get("nonce"), Scope: scope, Audience: q.audience, Consent: consented,
 	})
 	if err != nil {
 		return q.refusalOf(err)
@@ -256,5 +257,5 @@ func (b *browser) consent(v *visit) error {
 	if err := b.svc.Consent(v.ctx(), login, q.client, scope, &v.from); err != nil {
 		return q.refusalOf(err)
 	}
-	return b.grant(v, q, login, scope)
+	return b.grant(v, q, login, scope, true)
 }

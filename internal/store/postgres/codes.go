@@ -38,6 +38,12 @@ func (s *Store) CreateCode(ctx context.Context, p *core.CreateCodeParams) error 
 		if err != nil {
 			return err
 		}
+		if n > 0 && p.Consent {
+			n, err = t.exec(`SELECT 1 FROM oauth_consents WHERE user_id = $1 AND client = $2`, a.Subject, a.Client)
+			if err != nil {
+				return err
+			}
+		}
 		if n == 0 {
 			return core.ErrStale
 		}

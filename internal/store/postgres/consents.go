@@ -8,6 +8,10 @@ import (
 
 const consentSelect = `SELECT user_id, client, scope, created_at, updated_at FROM oauth_consents `
 
+// lockUser puts what changes a user's consents in one order with each other and
+// with the making of codes.
+const lockUser = `SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE`
+
 func scanConsent(row scanner) (*core.Consent, error) {
 	var c core.Consent
 	return &c, row.Scan(&c.User, &c.Client, list{&c.Scope}, &c.CreatedAt, &c.UpdatedAt)
@@ -17,7 +21,18 @@ func scanConsent(row scanner) (*core.Consent, error) {
 func (s *Store) PutConsent(ctx context.Context, p *core.PutConsentParams) error {
 	c := p.Consent
 	return s.multi(ctx, func(t *tx) error {
-		_, err := t.exec(`INSERT INTO oauth_consents (user_id, client, scope, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)
+		// What withdraws it waits, or came first.
+		if _, err := t.exec(lockUser, c.User); err != nil {
+			return err
+		}
+		before, err := scanConsent(t.row(consentSelect+`WHERE user_id = $1 AND client = $2`, c.User, c.Client))
+		switch {
+		case err == nil:
+			c.Scope = core.WiderScope(c.Scope, before.Scope)
+		case !isNoRow(err):
+			return err
+		}
+		_, err = t.exec(`INSERT INTO oauth_consents (user_id, client, scope, created_at, updated_at) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (user_id, client) DO UPDATE SET scope = excluded.scope, updated_at = excluded.updated_at`,
 			c.User, c.Client, encodeList(c.Scope), c.CreatedAt, c.UpdatedAt)
 		t.audit(p.Now, p.Event)
@@ -50,7 +65,7 @@ func (s *Store) ListConsents(ctx context.Context, user string) (all []*core.Cons
 func (s *Store) DeleteConsent(ctx context.Context, p *core.DeleteConsentParams) error {
 	return s.multi(ctx, func(t *tx) error {
 		// Codes that are being made, or redeemed, for this user come first.
-		if _, err := t.exec(`SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE`, p.User); err != nil {
+		if _, err := t.exec(lockUser, p.User); err != nil {
 			return err
 		}
 		n, err := t.exec(`DELETE FROM oauth_consents WHERE user_id = $1 AND client = $2`, p.User, p.Client)

@@ -36,10 +36,11 @@ func (s *Store) CreateCode(ctx context.Context, p *core.CreateCodeParams) error 
 		}
 		n, err := t.exec(`INSERT INTO oauth_codes (subject, subject_version, account, account_version, client, client_version,
 			hash, redirect_uri, challenge, nonce, scope, audience, auth_time, browser, login_name, created_at, expires_at, used_at, session)
-			SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 0, zeroblob(16) WHERE `+codeGate,
+			SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, 0, zeroblob(16) WHERE `+codeGate+
+			` AND (?18 = 0 OR EXISTS (SELECT 1 FROM oauth_consents o WHERE o.user = ?1 AND o.client = ?5))`,
 			a.Subject, a.SubjectVersion, a.Account, a.AccountVersion, a.Client, a.ClientVersion,
 			a.Hash[:], a.RedirectURI, a.Challenge, a.Nonce, encodeList(a.Scope), encodeList(a.Audience),
-			a.AuthTime, a.Browser, a.LoginName, a.CreatedAt, a.ExpiresAt)
+			a.AuthTime, a.Browser, a.LoginName, a.CreatedAt, a.ExpiresAt, flag(p.Consent))
 		if err != nil {
 			return taken(err)
 		}

@@ -2,9 +2,12 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 
 	"github.com/sallyport/sallyport/internal/core"
 )
+
+const consentSelect = `SELECT user, client, scope, created_at, updated_at FROM oauth_consents `
 
 func scanConsent(row scanner) (*core.Consent, error) {
 	var c core.Consent
@@ -18,8 +21,15 @@ func scanConsent(row scanner) (*core.Consent, error) {
 // PutConsent implements core.Consents.
 func (s *Store) PutConsent(ctx context.Context, p *core.PutConsentParams) error {
 	c := p.Consent
-	return s.single(ctx, func(t *tx) error {
-		_, err := t.exec(`INSERT INTO oauth_consents (user, client, scope, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
+	return s.multi(ctx, func(t *tx) error {
+		before, err := scanConsent(t.row(consentSelect+`WHERE user = ? AND client = ?`, c.User, c.Client))
+		switch {
+		case err == nil:
+			c.Scope = core.WiderScope(c.Scope, before.Scope)
+		case !errors.Is(err, core.ErrNoRow):
+			return err
+		}
+		_, err = t.exec(`INSERT INTO oauth_consents (user, client, scope, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT (user, client) DO UPDATE SET scope = excluded.scope, updated_at = excluded.updated_at`,
 			c.User, c.Client, encodeList(c.Scope), c.CreatedAt, c.UpdatedAt)
 		if err != nil {
@@ -33,7 +43,7 @@ func (s *Store) PutConsent(ctx context.Context, p *core.PutConsentParams) error 
 // ConsentOf implements core.Consents.
 func (s *Store) ConsentOf(ctx context.Context, user, client string) (c *core.Consent, err error) {
 	err = s.view(ctx, func(conn *conn) (err error) {
-		c, err = scanConsent(conn.row(`SELECT user, client, scope, created_at, updated_at FROM oauth_consents WHERE user = ? AND client = ?`, user, client))
+		c, err = scanConsent(conn.row(consentSelect+`WHERE user = ? AND client = ?`, user, client))
 		return err
 	})
 	if err != nil {
@@ -49,7 +59,7 @@ func (s *Store) ListConsents(ctx context.Context, user string) (all []*core.Cons
 			one, err := scanConsent(row)
 			all = append(all, one)
 			return err
-		}, `SELECT user, client, scope, created_at, updated_at FROM oauth_consents WHERE user = ? ORDER BY client`, user)
+		}, consentSelect+`WHERE user = ? ORDER BY client`, user)
 	})
 	if err != nil {
 		return nil, err
