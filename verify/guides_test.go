@@ -27,7 +27,7 @@ type program struct {
 // startGuide runs the code of a guide against an issuer.
 func startGuide(t *testing.T, issuer *verifytest.Issuer, cmd *exec.Cmd) *program {
 	t.Helper()
-	cmd.Env = append(os.Environ(), "ISSUER="+issuer.URL(), "AUDIENCE=api")
+	cmd.Env = append(os.Environ(), "ISSUER="+issuer.URL(), "AUDIENCE=api", "PYTHONDONTWRITEBYTECODE=1")
 	cmd.Stderr = t.Output()
 	in, err := cmd.StdinPipe()
 	if err != nil {
