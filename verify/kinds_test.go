@@ -119,6 +119,11 @@ func TestSecretAndOAuth(t *testing.T) {
 	forger := verifytest.New(issuerURL, verifytest.Options{Secret: secret, Audience: "api"})
 	expect(t, v, "OAuth under the secret", forger.Mint(verifytest.Token{Type: "at+jwt", ClientID: "c", Claims: map[string]any{"token_use": nil}}), verify.ErrKind)
 
+	given := issuer.Verifier(t, both, func(c *verify.Config) { c.JWKS = issuer.JWKS() })
+	expect(t, given, "contract, keys given", issuer.Mint(verifytest.Token{}), nil)
+	expect(t, given, "OAuth, keys given", oauth, nil)
+	expect(t, given, "stranger, keys given", published.Mint(verifytest.Token{OAuth: true}), verify.ErrSignature)
+
 	issuer.SetDown(true)
 	c := issuer.Config()
 	both(&c)

@@ -300,6 +300,16 @@ func TestConfig(t *testing.T) {
 		{"leeway", verify.Config{Issuer: issuerURL, Leeway: time.Hour}, "Leeway"},
 		{"lifetime", verify.Config{Issuer: issuerURL, MaxLifetime: -1}, "MaxLifetime"},
 		{"no exp and no feed", verify.Config{Issuer: issuerURL, AllowApplicationTokens: true}, "needs Revocations"},
+		{"unknown tokens", verify.Config{Issuer: issuerURL, Accept: 8}, "ContractTokens"},
+		{"OAuth for nobody", verify.Config{Issuer: issuerURL, Accept: verify.OAuthTokens}, "OAuthAudience"},
+		{"an audience of OAuth alone", verify.Config{Issuer: issuerURL, OAuthAudience: "api"}, "Accept"},
+		{"shared audience of a contract", verify.Config{Issuer: issuerURL, SharedAudience: true}, "Accept"},
+		{"secret for OAuth", verify.Config{Issuer: issuerURL, Accept: verify.OAuthTokens, Audience: "api", Secret: make([]byte, 32)}, "Secret"},
+		{"typ for OAuth", verify.Config{Issuer: issuerURL, Accept: verify.OAuthTokens, Audience: "api", Type: "at+jwt"}, "Type"},
+		{"application tokens of OAuth", verify.Config{
+			Issuer: issuerURL, Accept: verify.OAuthTokens, Audience: "api", AllowApplicationTokens: true, Revocations: feed,
+		}, "AllowApplicationTokens"},
+		{"short secret among others", verify.Config{Issuer: issuerURL, Secrets: [][]byte{make([]byte, 32), []byte("short")}}, "at least 32"},
 		{"no exp and silence", verify.Config{
 			Issuer: issuerURL, AllowApplicationTokens: true,
 			Revocations: &verify.Revocations{Authorization: issuer.Authorization, StaleOK: true},
