@@ -25,8 +25,8 @@ var (
 )
 
 // TestRequirements: the table of docs/security.md names for each requirement
-// the tests that carry its number, and there is one at least. UPDATE_DOCS=1
-// writes the third column anew.
+// one test at least that carries its number, and none that is not there.
+// UPDATE_DOCS=1 writes the third column anew, with tests that came since.
 func TestRequirements(t *testing.T) {
 	found := map[int][]string{}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
@@ -64,7 +64,9 @@ func TestRequirements(t *testing.T) {
 		if tests == "" {
 			t.Errorf("requirement %d (%s) has no test named TestSecurity%02d_…", n, m[2], n)
 		}
-		stale = stale || tests != m[3]
+		for _, told := range strings.Split(m[3], ", ") {
+			stale = stale || !slices.Contains(found[n], told)
+		}
 		delete(found, n)
 		return fmt.Sprintf("| %d | %s | %s |", n, m[2], tests)
 	})
@@ -74,11 +76,11 @@ func TestRequirements(t *testing.T) {
 	for n, tests := range found {
 		t.Errorf("there is no requirement %d: %v", n, tests)
 	}
-	if !stale {
-		return
-	}
 	if os.Getenv("UPDATE_DOCS") == "" {
-		t.Fatalf("the tests in the table of %s are not those there are; run: UPDATE_DOCS=1 go test -run TestRequirements .", file)
+		if stale {
+			t.Errorf("the table of %s names tests that are not there; run: UPDATE_DOCS=1 go test -run TestRequirements .", file)
+		}
+		return
 	}
 	if err := os.WriteFile(file, []byte(after), 0o644); err != nil {
 		t.Fatal(err)
@@ -96,15 +98,10 @@ var comparesSecrets = []string{
 var plainComparisons = map[string]string{
 	"internal/core/auditchain.go":       "hashes of a chain that anybody may read",
 	"internal/core/incarnation.go":      "hashes of a chain that anybody may read",
-	"internal/keyring/known.go":         "looks for repetition in a secret that the operator typed in",
-	"internal/keyring/rewrap.go":        "ids of keys",
-	"internal/keyring/snapshot.go":      "sealed values with each other",
 	"internal/password/text.go":         "a new password with the spelling that it is kept in",
 	"internal/contract/choose.go":       "kinds of places",
-	"internal/contract/compile.go":      "names of JSON members",
 	"internal/contract/gateway.go":      "kinds of places",
 	"internal/contract/parse_inputs.go": "kinds of places",
-	"verify/jwks.go":                    "published documents",
 }
 
 // TestSecurity59_ConstantTime: what is secret is compared in constant time.
@@ -154,7 +151,8 @@ func plainlyCompared(t *testing.T, path string) (out []string) {
 				out = append(out, fmt.Sprintf("%s: %s", files.Position(x.Pos()), types.ExprString(x)))
 			}
 		case *ast.CallExpr:
-			if fun := types.ExprString(x.Fun); fun == "bytes.Equal" {
+			secret := slices.ContainsFunc(x.Args, func(a ast.Expr) bool { return secretName.MatchString(lastName(a)) })
+			if types.ExprString(x.Fun) == "bytes.Equal" && secret {
 				out = append(out, fmt.Sprintf("%s: %s", files.Position(x.Pos()), types.ExprString(x)))
 			}
 		}
