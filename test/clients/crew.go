@@ -136,6 +136,9 @@ func (c *Crew) CheckAudit(a *API) error {
 			if err != nil {
 				return fmt.Errorf("reading the audit log: %w", err)
 			}
+			if rec.Mount != Netography.Name && rec.Mount != ItemPath.Name {
+				continue // not of this crew
+			}
 			c.Violate(how, "the audit log tells of %s in session %s at %s", kind, rec.Session, rec.At)
 		}
 	}

@@ -216,7 +216,7 @@ func (n *network) conclude() {
 		}
 	}
 	n.report.Figures = map[string]any{"harms": n.done, "histories": res, "length": n.length}
-	n.report.Head = []string{"harm", "node", "verified", "refreshed", "last verified s", "recovered s"}
+	n.report.Head = []string{"harm", "node", "verified", "refreshed", "last verified s", "slowest answer s", "recovered s"}
 	for _, f := range n.done {
 		for i := range f.Nodes {
 			node := &f.Nodes[i]
@@ -229,12 +229,13 @@ func (n *network) conclude() {
 				last = fmt.Sprintf("%.1f", node.LastS)
 			}
 			n.report.Rows = append(n.report.Rows, []string{
-				f.Harm, name, share(node.Verified, node.Asked), share(node.Refreshed, node.Tried), last, fmt.Sprintf("%.1f", node.RecoveredS),
+				f.Harm, name, share(node.Verified, node.Asked), share(node.Refreshed, node.Tried), last, fmt.Sprintf("%.1f", node.SlowestS), fmt.Sprintf("%.1f", node.RecoveredS),
 			})
 		}
 	}
-	n.report.note("verified and refreshed: share of the requests that node answered with success while the harm lasted (%s each);", n.length)
+	n.report.note("verified and refreshed: requests that the node answered with success while the harm lasted (%s each);", n.length)
 	n.report.note("last verified: when a node that was cut off last called a token good, after the cut (bound %s);", lag)
+	n.report.note("slowest answer: yes, no, 503 or none at all (clients gave up after %s);", requestTimeout)
 	n.report.note("recovered: when it verified and refreshed again, after the harm had ended")
 	n.report.note("%d sessions, %d calls checked for linearizability, %d not linearizable, %d undecided", res.Sessions, res.Calls, len(res.Illegal), res.GaveUp)
 }
@@ -243,5 +244,5 @@ func share(part, whole int) string {
 	if whole == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.0f %%", 100*float64(part)/float64(whole))
+	return fmt.Sprintf("%d of %d", part, whole)
 }

@@ -25,6 +25,7 @@ type nodeFigure struct {
 	Verified   int     `json:"verified"` // of these, answered that it is good
 	Tried      int     `json:"refreshes"`
 	Refreshed  int     `json:"refreshed"`
+	SlowestS   float64 `json:"slowest_answer_s"` // of any kind
 	LastS      float64 `json:"last_verified_s"`
 	RecoveredS float64 `json:"recovered_s"`
 }
@@ -45,7 +46,7 @@ type watch struct {
 
 // seen is one answer of a node.
 type seen struct {
-	at      time.Time // of the request
+	at, end time.Time // of the request, of its answer
 	refresh bool
 	doomed  bool
 	verdict history.Verdict
@@ -134,6 +135,7 @@ func (w *watch) probe(ctx context.Context, node int, refresh bool) {
 		if ctx.Err() != nil {
 			return // what was cut off says nothing
 		}
+		s.end = time.Now()
 		w.mu.Lock()
 		w.seen[node] = append(w.seen[node], s)
 		w.mu.Unlock()
@@ -185,8 +187,12 @@ func (w *watch) judge(cut, lifted time.Time) networkFigure {
 		nf := nodeFigure{Harmed: slices.Contains(w.harm.nodes, node)}
 		for _, s := range all {
 			w.hold(node, s)
-			if s.doomed || s.at.Before(cut) || s.at.After(lifted) {
+			if s.doomed || s.end.Before(cut) || s.at.After(lifted) {
 				continue
+			}
+			nf.SlowestS = max(nf.SlowestS, s.end.Sub(s.at).Seconds())
+			if s.end.After(lifted) {
+				continue // what answered it need not have been the harmed link
 			}
 			if s.refresh {
 				nf.Tried++
@@ -198,7 +204,7 @@ func (w *watch) judge(cut, lifted time.Time) networkFigure {
 				continue
 			}
 			nf.Verified++
-			nf.LastS = s.at.Sub(cut).Seconds()
+			nf.LastS = s.end.Sub(cut).Seconds()
 			if nf.Harmed && w.harm.cut && s.at.Sub(cut) >= lag {
 				w.problem = append(w.problem, fmt.Sprintf("node %d, cut off from its store for %.1f s, still called a token good", node+1, nf.LastS))
 			}

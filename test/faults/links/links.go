@@ -21,6 +21,7 @@ type Link struct {
 
 // New opens a link.
 func New(name, upstream string) (*Link, error) {
+	zerolog.SetGlobalLevel(zerolog.Disabled) // some toxics ask nobody where to log
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
 	p := toxiproxy.NewProxy(server, name, "127.0.0.1:0", upstream)
 	if err := p.Start(); err != nil {
