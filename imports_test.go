@@ -39,6 +39,7 @@ var rules = []rule{
 		why:    "the rules know no wire, no SQL and no file, or they could not be tested without them",
 		banned: []string{"net/http", "database/sql", "os", "github.com/prometheus/..."},
 	},
+	{pkg: "internal/auditship", may: []string{"internal/core"}, why: "an adapter: it knows the domain and no edge"},
 	{pkg: "internal/token", may: []string{"internal/jose/..."}, why: "verify, which is public, stands on it"},
 	{pkg: "internal/jose/...", may: []string{"internal/jose/..."}, why: "a leaf: the standard library's cryptography and nothing else"},
 	{pkg: "internal/blocklist/...", may: []string{"internal/blocklist"}, why: "a leaf: data, and the command that makes it"},

@@ -153,7 +153,7 @@ func decodeCursor(q url.Values, n int) ([]string, error) {
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(s)
 	parts := strings.Split(string(raw), cursorSep)
-	if err != nil || len(parts) != n {
+	if err != nil || n >= 0 && len(parts) != n {
 		return nil, badCursor()
 	}
 	return parts, nil

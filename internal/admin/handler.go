@@ -61,6 +61,7 @@ type Service interface {
 
 	InspectToken(ctx context.Context, raw string) (*core.Inspection, error)
 	ListAudit(ctx context.Context, q core.AuditQuery) ([]core.AuditRecord, error)
+	AuditHeads(ctx context.Context) ([]core.AuditRecord, error)
 }
 
 // Extras is what the API offers beyond the core; app knows the answers.

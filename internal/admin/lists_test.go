@@ -232,14 +232,14 @@ func TestAuditVerifyAndFollow(t *testing.T) {
 	if err := f.client.Get(ctx, "/audit/verify", nil, &rep); err != nil {
 		t.Fatal(err)
 	}
-	if !rep.OK || rep.Records != 2 || rep.First != 1 || rep.Last != 2 || len(rep.Head) != 64 {
+	if !rep.OK || rep.Records != 2 || len(rep.Chains) != 1 || rep.Chains[0].First != 1 || rep.Chains[0].Last != 2 || len(rep.Chains[0].Head) != 64 {
 		t.Errorf("report %+v", rep)
 	}
 	var page admin.Page[admin.AuditRecord]
 	if err := f.client.Get(ctx, "/audit", url.Values{"newest": {"true"}, "limit": {"1"}}, &page); err != nil {
 		t.Fatal(err)
 	}
-	if len(page.Items) != 1 || page.Items[0].Sequence != 2 || page.Items[0].Hash != rep.Head {
+	if len(page.Items) != 1 || page.Items[0].Sequence != 2 || page.Items[0].Hash != rep.Chains[0].Head {
 		t.Errorf("newest: %+v", page)
 	}
 	q := url.Values{"cursor": {page.Next}}

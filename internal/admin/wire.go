@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -230,7 +231,8 @@ type AuditRecord struct {
 	Hash      string            `json:"hash"`
 }
 
-func auditRecordOf(r *core.AuditRecord) AuditRecord {
+// AuditRecordOf gives a record its wire form.
+func AuditRecordOf(r *core.AuditRecord) AuditRecord {
 	detail := r.Event.Detail
 	if detail == nil {
 		detail = map[string]string{}
@@ -241,6 +243,25 @@ func auditRecordOf(r *core.AuditRecord) AuditRecord {
 		Address: r.Event.Address, RequestID: r.Event.RequestID, Detail: detail,
 		PrevHash: fmt.Sprintf("%x", r.PrevHash), Hash: fmt.Sprintf("%x", r.Hash),
 	}
+}
+
+// Core gives the record back as the core hashes it.
+func (r *AuditRecord) Core() (core.AuditRecord, error) {
+	out := core.AuditRecord{
+		Node: r.Node, Sequence: r.Sequence, At: int64(r.At),
+		Event: core.Event{
+			Kind: r.Kind, Actor: r.Actor, Account: r.Account, Subject: r.Subject, Session: r.Session, Mount: r.Mount,
+			Address: r.Address, RequestID: r.RequestID, Detail: r.Detail,
+		},
+	}
+	for text, into := range map[string]*[32]byte{r.PrevHash: &out.PrevHash, r.Hash: &out.Hash} {
+		raw, err := hex.DecodeString(text)
+		if err != nil || len(raw) != len(into) {
+			return out, fmt.Errorf("record %d of node %s: %q is no hash", r.Sequence, r.Node, text)
+		}
+		copy(into[:], raw)
+	}
+	return out, nil
 }
 
 // Inspection explains a token.

@@ -1,5 +1,11 @@
 package admin
 
+import (
+	"fmt"
+
+	"github.com/sallyport/sallyport/internal/core"
+)
+
 // Status says what runs on a data directory.
 type Status struct {
 	Version   string   `json:"version"`
@@ -57,16 +63,40 @@ type Store struct {
 	LastCommit Time   `json:"last_commit_at"`
 }
 
-// AuditReport is the outcome of checking the hash chain of a node's log. Who
-// keeps Last and Head elsewhere can tell later whether the end was cut off.
+// AuditReport is the outcome of checking the hash chains of the log.
 type AuditReport struct {
-	OK      bool   `json:"ok"`
+	OK      bool         `json:"ok"`
+	Records int64        `json:"records"` // how many were found good
+	Chains  []AuditChain `json:"chains"`  // one a node
+	Detail  string       `json:"detail"`  // the first break: where and what; "" when OK
+}
+
+// AuditChain is the chain of one node. Who keeps Anchor elsewhere can tell
+// later whether the end was cut off.
+type AuditChain struct {
 	Node    string `json:"node"`
-	Records int64  `json:"records"` // how many were found good
-	First   int64  `json:"first"`   // sequence of the first; above 1 when older ones are gone
+	Records int64  `json:"records"`
+	First   int64  `json:"first"` // sequence of the first; above 1 when older ones were purged
 	Last    int64  `json:"last"`
 	Head    string `json:"head"`   // hash of the last, in hex
-	Detail  string `json:"detail"` // the first break: where and what; "" when OK
+	Anchor  string `json:"anchor"` // node:last:head
+}
+
+// AuditReportOf tells what a verifier found; err is its first error.
+func AuditReportOf(v *core.AuditVerifier, err error) AuditReport {
+	rep := AuditReport{OK: err == nil, Chains: []AuditChain{}}
+	if err != nil {
+		rep.Detail = err.Error()
+	}
+	for _, c := range v.Chains() {
+		last := &c.Last
+		rep.Records += c.Records
+		rep.Chains = append(rep.Chains, AuditChain{
+			Node: last.Node, Records: c.Records, First: c.First.Sequence, Last: last.Sequence, Head: fmt.Sprintf("%x", last.Hash),
+			Anchor: core.AuditAnchor{Node: last.Node, Sequence: last.Sequence, Hash: last.Hash}.String(),
+		})
+	}
+	return rep
 }
 
 // RouteQuery is a request to explain. Host may be "".

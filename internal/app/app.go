@@ -198,6 +198,7 @@ func (a *App) Run(ctx context.Context) error {
 	var chores sync.WaitGroup
 	chores.Go(func() { a.engine.service.Run(work) })
 	chores.Go(func() { a.followKeys(work) })
+	chores.Go(func() { a.shipAudit(work) })
 	a.opts.Logger.Info("serving", "urls", a.server.PublicAddrs(), "data", a.engine.dir, "version", a.opts.Version)
 	err := a.server.Serve(ctx)
 	cancel()

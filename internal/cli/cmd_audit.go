@@ -1,19 +1,23 @@
 package cli
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
 	"sort"
 	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/core"
 )
 
 type auditCmd struct {
 	Tail   auditTailCmd   `cmd:"" help:"Print the newest records; -f goes on."`
 	Verify auditVerifyCmd `cmd:"" help:"Prove that no record was changed or taken out."`
+	Export auditExportCmd `cmd:"" help:"Write the whole log to standard output, a JSON object a line."`
 }
 
 type auditTailCmd struct {
@@ -123,15 +127,14 @@ func quoteSpaces(s string) string {
 	return s
 }
 
-type auditVerifyCmd struct{}
+type auditVerifyCmd struct {
+	Anchor []string `placeholder:"NODE:NUMBER:HASH" help:"A record as an earlier verify printed it, which must still be there. May be repeated."`
+	File   string   `placeholder:"FILE" help:"Prove an exported file instead of the server's log; - is standard input."`
+}
 
 func (c *auditVerifyCmd) Run(e *env) error {
-	cl, err := e.connect()
+	rep, err := c.report(e)
 	if err != nil {
-		return err
-	}
-	var rep admin.AuditReport
-	if err := cl.Get(e.ctx, "/audit/verify", nil, &rep); err != nil {
 		return err
 	}
 	if e.json {
@@ -149,7 +152,100 @@ func (c *auditVerifyCmd) Run(e *env) error {
 		e.print("The audit log is empty.\n")
 		return nil
 	}
-	e.printf("The audit log is whole: %s, %d to %d, of node %s.\n", count(rep.Records, "record"), rep.First, rep.Last, plain(rep.Node))
-	e.printf("Head: %d %s\nKeep the head elsewhere: with it one can tell later whether the end was cut off.\n", rep.Last, rep.Head)
+	for _, chain := range rep.Chains {
+		e.printf("The audit log is whole: %s, %d to %d, of node %s.\nAnchor: %s\n", count(chain.Records, "record"), chain.First, chain.Last, plain(chain.Node), plain(chain.Anchor))
+	}
+	e.print("Keep the anchor elsewhere: `audit verify --anchor` tells with it whether the end was cut off.\n")
 	return nil
+}
+
+func (c *auditVerifyCmd) report(e *env) (rep admin.AuditReport, err error) {
+	if c.File != "" {
+		return c.fileReport(e)
+	}
+	cl, err := e.connect()
+	if err != nil {
+		return rep, err
+	}
+	return rep, cl.Get(e.ctx, "/audit/verify", values("anchors", strings.Join(c.Anchor, ",")), &rep)
+}
+
+// fileReport proves what `audit export` or shipping wrote. Such a file may begin
+// anywhere and may hold a record twice.
+func (c *auditVerifyCmd) fileReport(e *env) (rep admin.AuditReport, err error) {
+	var anchors []core.AuditAnchor
+	for _, text := range c.Anchor {
+		a, err := core.ParseAuditAnchor(text)
+		if err != nil {
+			return rep, usagef("%s", err)
+		}
+		anchors = append(anchors, a)
+	}
+	in := e.in
+	if c.File != "-" {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return rep, err
+		}
+		defer f.Close()
+		in = f
+	}
+	v := core.NewAuditVerifier(anchors)
+	last := map[string]admin.AuditRecord{}
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 1<<20)
+	for n := 1; lines.Scan(); n++ {
+		var r admin.AuditRecord
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			return admin.AuditReportOf(v, fmt.Errorf("line %d is no audit record: %w", n, err)), nil
+		}
+		if was, ok := last[r.Node]; ok && was.Sequence == r.Sequence && was.Hash == r.Hash {
+			continue // sent twice
+		}
+		rec, err := r.Core()
+		if err == nil {
+			err = v.Add(&rec)
+		}
+		if err != nil {
+			return admin.AuditReportOf(v, err), nil
+		}
+		last[r.Node] = r
+	}
+	if err := lines.Err(); err != nil {
+		return rep, fmt.Errorf("reading %s: %w", c.File, err)
+	}
+	return admin.AuditReportOf(v, v.CloseAnchors()), nil
+}
+
+type auditExportCmd struct {
+	Node    string `placeholder:"NODE" help:"Only the chain of this node."`
+	Kind    string `placeholder:"KIND" help:"Only this kind; the file cannot be proved whole then."`
+	Subject string `placeholder:"ID" help:"Only about this user, key or token; likewise."`
+}
+
+// Run writes the log as it is now, a JSON object a line.
+func (c *auditExportCmd) Run(e *env) error {
+	cl, err := e.connect()
+	if err != nil {
+		return err
+	}
+	q := values("node", c.Node, "kind", c.Kind, "subject", c.Subject)
+	q.Set("limit", "500")
+	for {
+		var page admin.Page[admin.AuditRecord]
+		if err := cl.Get(e.ctx, "/audit", q, &page); err != nil {
+			return err
+		}
+		for i := range page.Items {
+			b, err := json.Marshal(page.Items[i])
+			if err != nil {
+				return err
+			}
+			e.print(string(b) + "\n")
+		}
+		if len(page.Items) < 500 {
+			return nil
+		}
+		q.Set("cursor", page.Next)
+	}
 }

@@ -103,6 +103,36 @@ var addresses = eachText(func(s string) string {
 	return ""
 })
 
+// shipTargets are where audit records may be sent.
+var shipTargets = eachText(func(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return fmt.Sprintf("%q is no URL", s)
+	}
+	_, port, err := net.SplitHostPort(u.Host)
+	switch u.Scheme {
+	case "syslog+udp", "syslog+tcp":
+		if err != nil || port == "" {
+			return fmt.Sprintf("%q: want a host and a port, as in %s://logs.example:514", s, u.Scheme)
+		}
+		return ""
+	case "file", "syslog+unix":
+		if u.Host != "" || !strings.HasPrefix(u.Path, "/") {
+			return fmt.Sprintf("%q: want an absolute path after three slashes, as in %s:///var/log/sallyport.jsonl", s, u.Scheme)
+		}
+		return ""
+	}
+	return fmt.Sprintf("%q: want syslog+udp://, syslog+tcp://, syslog+unix:// or file://", s)
+})
+
+// keepAudit is for ever, or a day to ten years.
+func keepAudit(v any) string {
+	if d, _ := v.(time.Duration); d == 0 {
+		return ""
+	}
+	return between("24h", "87600h")(v)
+}
+
 var networks = eachText(func(s string) string {
 	if s == "unix" {
 		return ""

@@ -67,6 +67,12 @@ type Config struct {
 		Access        bool
 	}
 
+	// Audit.Keep 0 means that audit records are kept for ever.
+	Audit struct {
+		Keep time.Duration
+		Ship []string
+	}
+
 	// Password.Slots 0 means the number of cores less one, at least one.
 	Password struct{ MinLength, Slots, Queue int }
 

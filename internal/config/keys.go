@@ -315,6 +315,14 @@ func bindPolicy(c *Config) []Key {
 			Doc: "How many application tokens a user may have.",
 		},
 		{
+			Name: "audit.keep", Kind: KindDuration, Default: "9600h", ptr: &c.Audit.Keep, check: keepAudit,
+			Doc: "How long audit records are kept; 0 is for ever. What goes is told in the log itself, so that it can still be proved whole.",
+		},
+		{
+			Name: "audit.ship", Kind: KindList, ptr: &c.Audit.Ship, check: shipTargets,
+			Doc: "Where audit records are also sent, as they come: syslog+udp://HOST:514, syslog+tcp://HOST:601, syslog+unix:///dev/log (RFC 5424), or file:///PATH (a JSON object a line). See docs/audit.md.",
+		},
+		{
 			Name: "max_staleness", Kind: KindDuration, Default: "5s", ptr: &c.MaxStaleness, check: between("1s", "1m"),
 			Doc: "How long a node that cannot hear of revocations goes on accepting tokens before it answers 503.",
 		},

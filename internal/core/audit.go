@@ -33,6 +33,20 @@ type Audit interface {
 	AppendAudit(ctx context.Context, now int64, events []Event) error
 	// ListAudit returns records in order, starting after q.After.
 	ListAudit(ctx context.Context, q AuditQuery) ([]AuditRecord, error)
+	// AuditHeads returns the newest record of every node's chain, by node.
+	AuditHeads(ctx context.Context) ([]AuditRecord, error)
+	// PurgeAudit removes a chain's records up to one and writes the event that
+	// tells of it, in one step.
+	PurgeAudit(ctx context.Context, p *PurgeAuditParams) error
+}
+
+// PurgeAuditParams is one step. Event is what VerifyAudit looks for when a
+// chain does not begin at 1: see auditPurged.
+type PurgeAuditParams struct {
+	Node    string
+	Through int64 // the sequence of the last record to go
+	Now     int64
+	Event   Event
 }
 
 // AuditQuery selects records.

@@ -129,6 +129,7 @@ func (s *Service) Purge(ctx context.Context) {
 		return
 	}
 	s.revoked.purge(now)
+	s.purgeAudit(ctx, now)
 	if s.cfg.Journal != nil {
 		if err := s.cfg.Journal.Purge(now); err != nil {
 			s.log.Warn("the facts journal could not be shortened; it is tried again in a minute", "err", err)
@@ -259,9 +260,23 @@ func (r *refusals) add(key refusal, address string) {
 		}
 	}
 	c.n++
-	if _, seen := c.addresses[address]; seen || len(c.addresses) < refusalAddresses {
-		c.addresses[address]++
+	c.address(address)
+}
+
+// address counts an address so that the busiest are among those kept, however
+// many there are: a new one takes the place of the rarest, with its count.
+func (c *refusalCount) address(a string) {
+	if _, seen := c.addresses[a]; !seen && len(c.addresses) >= refusalAddresses {
+		rarest, least := "", 0
+		for other, n := range c.addresses {
+			if rarest == "" || n < least {
+				rarest, least = other, n
+			}
+		}
+		delete(c.addresses, rarest)
+		c.addresses[a] = least
 	}
+	c.addresses[a]++
 }
 
 func (r *refusals) take() []Event {

@@ -39,6 +39,8 @@ type Config struct {
 	// login; zero values are limit.Strangers and limit.KnownFor.
 	Stranger       limit.Policy
 	KnownNetworkMS int64
+	// AuditKeepMS is how long audit records are kept; 0 = for ever.
+	AuditKeepMS int64
 
 	// Journal keeps facts outside the store; nil = nowhere.
 	Journal Journal

@@ -179,6 +179,31 @@ func (s *Store) ListAudit(ctx context.Context, q core.AuditQuery) ([]core.AuditR
 	return records, nil
 }
 
+// AuditHeads implements core.Audit.
+func (s *Store) AuditHeads(ctx context.Context) (heads []core.AuditRecord, err error) {
+	if err := s.chainAll(ctx); err != nil {
+		return nil, err
+	}
+	err = s.view(ctx, func(c *conn) (err error) {
+		heads, err = collect(c, func(row scanner) (core.AuditRecord, error) { return scanAudit(row) },
+			`SELECT DISTINCT ON (node) `+auditColumns+` FROM audit WHERE sequence IS NOT NULL ORDER BY node, sequence DESC`)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return heads, nil
+}
+
+// PurgeAudit implements core.Audit.
+func (s *Store) PurgeAudit(ctx context.Context, p *core.PurgeAuditParams) error {
+	return s.multi(ctx, func(t *tx) error {
+		_, err := t.exec(`DELETE FROM audit WHERE node = $1 AND sequence <= $2`, p.Node, p.Through)
+		t.audit(p.Now, p.Event)
+		return err
+	})
+}
+
 func (s *Store) chainAll(ctx context.Context) error {
 	var nodes []string
 	err := s.view(ctx, func(c *conn) (err error) {

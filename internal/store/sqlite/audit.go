@@ -114,6 +114,31 @@ func (s *Store) ListAudit(ctx context.Context, q core.AuditQuery) ([]core.AuditR
 	return records, nil
 }
 
+// AuditHeads implements core.Audit.
+func (s *Store) AuditHeads(ctx context.Context) (heads []core.AuditRecord, err error) {
+	err = s.view(ctx, func(c *conn) error {
+		return c.each(func(row scanner) error {
+			r, err := scanAudit(row)
+			heads = append(heads, r)
+			return err
+		}, `SELECT a.node, a.sequence, a.at, a.kind, a.actor, a.account, a.subject, a.session, a.mount, a.address, a.request_id, a.detail, a.prev_hash, a.hash
+			FROM (SELECT node, max(sequence) AS last FROM audit GROUP BY node) h JOIN audit a ON a.node = h.node AND a.sequence = h.last ORDER BY a.node`)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return heads, nil
+}
+
+// PurgeAudit implements core.Audit.
+func (s *Store) PurgeAudit(ctx context.Context, p *core.PurgeAuditParams) error {
+	return s.single(ctx, func(t *tx) error {
+		_, err := t.exec(`DELETE FROM audit WHERE node = ? AND sequence <= ?`, p.Node, p.Through)
+		t.audit(p.Now, p.Event)
+		return err
+	})
+}
+
 func scanAudit(row scanner) (r core.AuditRecord, err error) {
 	var detail string
 	e := &r.Event

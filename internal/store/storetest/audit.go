@@ -68,6 +68,41 @@ func audit(e *env) {
 	}
 }
 
+// auditPurge: the front of a chain goes, and the event that tells of it is the
+// newest record, in one step.
+func auditPurge(e *env) {
+	for range 5 {
+		e.ok(e.AppendAudit(e.ctx, now, []core.Event{event("x")}))
+	}
+	heads, err := e.AuditHeads(e.ctx)
+	e.ok(err)
+	records, err := e.ListAudit(e.ctx, core.AuditQuery{})
+	e.ok(err)
+	equal(e, "heads", heads, records[len(records)-1:])
+	node := heads[0].Node
+	purge := func(node string, through int64) {
+		e.ok(e.PurgeAudit(e.ctx, &core.PurgeAuditParams{Node: node, Through: through, Now: now + 1, Event: event("audit.purge")}))
+	}
+	purge("nd_other", 100)
+	purge(node, 3)
+	records, err = e.ListAudit(e.ctx, core.AuditQuery{})
+	e.ok(err)
+	var left []int64
+	for _, r := range records {
+		left = append(left, r.Sequence)
+	}
+	equal(e, "what is left", left, []int64{4, 5, 6, 7})
+	equal(e, "newest", records[3].Event.Kind, "audit.purge")
+	e.ok(core.VerifyChain(records))
+	purge(node, 7)
+	e.again()
+	e.ok(e.AppendAudit(e.ctx, now, []core.Event{event("after")}))
+	records, err = e.ListAudit(e.ctx, core.AuditQuery{})
+	e.ok(err)
+	equal(e, "the chain goes on", []any{len(records), records[0].Sequence, records[1].Event.Kind}, []any{2, int64(8), "after"})
+	e.ok(core.VerifyChain(records))
+}
+
 // auditRefused: a step that fails leaves no record, and one among others in a
 // batch undoes itself alone.
 func auditRefused(e *env) {

@@ -75,6 +75,7 @@ func Run(t *testing.T, fresh Fresh) {
 		{"known networks", knownNetworks},
 		{"audit", audit},
 		{"audit of refused steps", auditRefused},
+		{"audit purged", auditPurge},
 		{"signing keys", signingKeys},
 		{"change of the master key", rewrap},
 		{"meta", meta},

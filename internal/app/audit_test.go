@@ -1,0 +1,59 @@
+package app_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/core"
+)
+
+// TestAuditShipped: what happens stands in the file that audit.ship names, and
+// what stands there can be proved whole.
+func TestAuditShipped(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	s := serve(t, fmt.Sprintf("audit: {ship: ['file://%s']}\n", path))
+	s.user("", "ann", "user")
+	s.do("POST", "/api/users/login", "", map[string]string{"username": "ann", "password": password}).want(200, "")
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		kinds, err := provedKinds(path)
+		if err == nil && kinds["user.create"] == 1 && kinds["login"] == 1 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v, %v", kinds, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// provedKinds counts the records of a file by kind.
+func provedKinds(path string) (map[string]int, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	v, kinds := core.NewAuditVerifier(nil), map[string]int{}
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var r admin.AuditRecord
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			return kinds, err
+		}
+		rec, err := r.Core()
+		if err == nil {
+			err = v.Add(&rec)
+		}
+		if err != nil {
+			return kinds, err
+		}
+		kinds[r.Kind]++
+	}
+	return kinds, nil
+}
