@@ -2,70 +2,176 @@ package attack_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
-	"hash/fnv"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
-var (
-	inputs = flag.Int("inputs", 4000, "about how many hostile requests TestHostileTokens sends")
-	seed   = flag.Uint64("seed", 1, "where its choices start")
+// Kinds of credentials beside those of package token.
+const (
+	kindCode      = token.Kind("code")
+	kindCookie    = token.Kind("cookie")
+	kindAssertion = token.Kind("assertion")
+	kindKeyProof  = token.Kind("key-assertion")
+	kindSecret    = token.Kind("secret")
 )
 
-// arm makes users and keys and logs them in: one good token of every kind.
+// credential is a good token, or a good secret of another kind.
+type credential struct {
+	mount string
+	kind  token.Kind
+	text  string
+	sub   string // of the user, for PathStack; of the client, for secrets
+	set   core.KeySet
+	key   *rawKey // what signed it; nil for what is no JWT
+	// shared says that others hold the secret, so our own MAC stands in it.
+	shared bool
+	// foreign says that a key of others signed it: both spellings of an ECDSA
+	// signature are theirs to choose.
+	foreign bool
+	// fresh mints another one; nil for what may be presented again and again.
+	fresh func() string
+}
+
+func (c *credential) name() string { return c.mount + "/" + string(c.kind) }
+
+// jwt reports whether there are segments to play with.
+func (c *credential) jwt() bool { return c.key != nil }
+
+// arm makes users, clients and keys and logs them in: one good token of every
+// kind, and of every mount that has the kind.
 func (w *world) arm() {
 	w.t.Helper()
 	w.act("/accounts", map[string]string{"shortname": "other"}, nil)
-	sub := w.user("", "robot", "application")
-	w.user("other", "robot", "application")
-	var key admin.APIKey
-	w.act("/api-keys", map[string]any{"appname": "daemon", "roles": []string{"reader"}}, &key)
-	n, err := core.DecodeNetosecret(key.Netosecret)
+	w.act("/api-keys", map[string]any{"appname": "daemon", "roles": []string{"reader", core.RoleRevocations}}, &w.apiKey)
+	n, err := core.DecodeNetosecret(w.apiKey.Netosecret)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.key = *n
-	add := func(mount string, kind token.Kind, text string) {
-		if strings.Count(text, ".") != 2 {
-			w.t.Fatalf("%s %s: %q is no token", mount, kind, text)
-		}
-		w.creds = append(w.creds, &credential{mount: mount, kind: kind, text: text, sub: sub})
+	w.armClients()
+	if w.withDead {
+		w.armDead()
 	}
-	ps := w.login("/token", asJSON, "robot")
-	data, _ := ps["data"].(map[string]any)
-	add("pathstack", token.Access, text(data, "access_token"))
-	add("pathstack", token.Refresh, text(data, "refresh_token"))
-	for mount, prefix := range map[string]string{"itempath": "", "other": "/other", "held": "/held"} {
-		m := w.login(prefix+"/api/users/login", asJSON, "robot")
-		add(mount, token.Access, text(m, "accessToken"))
-		add(mount, token.Refresh, text(m, "refreshToken"))
-		a := w.post(bearer("POST", prefix+"/api/users/application-token")(text(m, "refreshToken"), ""))
-		add(mount, token.Application, text(a, "token"))
+	sub := w.user("", "robot", "application")
+	w.user("other", "robot", "application")
+	w.armContracts("robot", sub)
+	w.armItemPath("other", "/other", "robot", sub)
+	w.add("netography", token.Request, w.requestToken("1"), "").fresh = func() string {
+		return w.requestToken(fmt.Sprint("n", w.next()))
 	}
-	ng := w.login("/api/auth/bearer/token", asForm, "robot")
-	add("netography", token.Access, text(ng, "access_token"))
-	add("netography", token.Refresh, text(ng, "refresh_token"))
-	add("netography", token.ID, text(ng, "id_token"))
-	add("netography", token.Request, w.requestToken("1"))
-	slices.SortFunc(w.creds, func(a, b *credential) int { return strings.Compare(a.name(), b.name()) })
+	w.browser = w.armOAuth("robot", sub)
+	app := w.clients["app"]
+	w.add("oauth", kindCode, w.browser.code(app), sub).fresh = func() string { return w.browser.code(app) }
+	w.armMachine()
 	w.copyKeys()
+	for _, c := range w.creds {
+		w.findKey(c)
+	}
+	w.armAssertions()
+	for _, alg := range []string{"ES256", "RS256", "EdDSA"} {
+		w.foreign = append(w.foreign, newRawKey(w.t, alg))
+	}
+	slices.SortFunc(w.creds, func(a, b *credential) int { return strings.Compare(a.name(), b.name()) })
 	w.publicKeys()
+}
+
+func (w *world) add(mount string, kind token.Kind, text, sub string) *credential {
+	w.t.Helper()
+	if text == "" {
+		w.t.Fatalf("%s %s: no credential", mount, kind)
+	}
+	c := &credential{mount: mount, kind: kind, text: text, sub: sub, set: core.KeySet{Mount: mount, Kind: kind}}
+	w.creds = append(w.creds, c)
+	return c
+}
+
+// cred finds a credential by its name.
+func (w *world) cred(name string) *credential {
+	w.t.Helper()
+	for _, c := range w.creds {
+		if c.name() == name {
+			return c
+		}
+	}
+	w.t.Fatalf("there is no credential %s", name)
+	return nil
+}
+
+// armContracts logs a user of the default account in through every contract.
+func (w *world) armContracts(name, sub string) {
+	w.t.Helper()
+	ps := w.login("/token", asJSON, name)
+	data, _ := ps["data"].(map[string]any)
+	w.add("pathstack", token.Access, text(data, "access_token"), sub)
+	w.add("pathstack", token.Refresh, text(data, "refresh_token"), sub)
+	w.armItemPath("itempath", "", name, sub)
+	w.armItemPath("held", "/held", name, sub)
+	dx := w.post(body("/dx/auth/login", asJSON, func(string, string) string {
+		return `{"email":"` + name + `@x.example","password":"` + password + `"}`
+	})("", ""))
+	data, _ = dx["data"].(map[string]any)
+	w.add("directus", token.Access, text(data, "access_token"), sub)
+	w.add("directus", token.Refresh, text(data, "refresh_token"), sub)
+	ng := w.login("/api/auth/bearer/token", asForm, name)
+	w.add("netography", token.Access, text(ng, "access_token"), sub)
+	w.add("netography", token.Refresh, text(ng, "refresh_token"), sub)
+	w.add("netography", token.ID, text(ng, "id_token"), sub)
+}
+
+func (w *world) armItemPath(mount, prefix, name, sub string) {
+	w.t.Helper()
+	m := w.login(prefix+"/api/users/login", asJSON, name)
+	w.add(mount, token.Access, text(m, "accessToken"), sub)
+	w.add(mount, token.Refresh, text(m, "refreshToken"), sub)
+	a := w.post(bearer("POST", prefix+"/api/users/application-token")(text(m, "refreshToken"), ""))
+	w.add(mount, token.Application, text(a, "token"), sub)
+}
+
+// findKey finds what signed a credential.
+func (w *world) findKey(c *credential) {
+	w.t.Helper()
+	switch {
+	case c.kind == token.Request:
+		c.key = &rawKey{alg: "HS256", secret: []byte(w.key.SharedSecret)}
+	case c.mount == "held" && c.kind != token.Refresh:
+		c.key, c.shared = &rawKey{alg: "HS256", secret: []byte(sharedSecret)}, true
+	case strings.Count(c.text, ".") == 2:
+		if c.key = w.signers[c.set]; c.key == nil {
+			w.t.Fatalf("no key of %v, which signed %s", c.set, c.name())
+		}
+	}
 }
 
 // requestToken signs one with the API key, as a client does.
 func (w *world) requestToken(jti string) string {
 	return macWith([]byte(w.key.SharedSecret), `{"typ":"JWT","alg":"HS256"}`,
 		fmt.Sprintf(`{"iat":%d,"jti":%q,"appname":%q,"appkey":%q,"shortname":%q}`, w.now(), jti, w.key.AppName, w.key.AppKey, w.key.Shortname))
+}
+
+// sign makes a token of any header and payload with the key that signed c.
+func (w *world) sign(c *credential, header, payload string) string {
+	if c.shared {
+		payload = w.withMAC(c, header, payload)
+	}
+	return c.key.token(header, payload)
+}
+
+// withMAC puts our own MAC into a payload, as token.SignShared does.
+func (w *world) withMAC(c *credential, header, payload string) string {
+	open, ok := strings.CutSuffix(payload, "}")
+	if !ok {
+		return payload
+	}
+	key := w.keys.Derive(fmt.Sprintf("shared-mac/%q/%q", c.mount, string(c.kind)))
+	sum := mac(key[:], "sallyport token under a shared secret v1\x00"+enc(header)+"."+open+"}")
+	return open + `,"mac":"` + b64.EncodeToString(sum) + `"}`
 }
 
 func text(m map[string]any, name string) string {
@@ -95,119 +201,11 @@ func (w *world) post(raw []byte) map[string]any {
 	return m
 }
 
-// judge holds a refusal to what every refusal must be.
-func (w *world) judge(where string, e *endpoint, tok string, res response) {
+// newClient registers an OAuth client.
+func (w *world) newClient(in admin.NewOAuthClient) *admin.OAuthClient {
 	w.t.Helper()
-	switch {
-	case res.status >= 200 && res.status < 300:
-		w.t.Errorf("%s: ACCEPTED: %s", where, res)
-	case e.header && res.status == 0 && len(tok) > 12_000:
-		// Closed in the middle of a header above the cap.
-	case res.status == 0 || res.status >= 500 || res.status < 400:
-		w.t.Errorf("%s: answered %s", where, res)
-	case e.header && res.status == http.StatusRequestHeaderFieldsTooLarge && len(tok) > 12_000:
-		// net/http has refused it before anything of ours ran.
-	case e.header && res.status == http.StatusBadRequest && strings.ContainsFunc(tok, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd }):
-		// as above
-	case e.bare:
-		if res.status != http.StatusUnauthorized {
-			w.t.Errorf("%s: nginx knows 401 alone: %s", where, res)
-		}
-	default:
-		if err := e.shape(res); err != nil {
-			w.t.Errorf("%s: %d, %v", where, res.status, err)
-		}
-	}
-	if strings.Contains(string(res.body), tok) && len(tok) > 20 {
-		w.t.Errorf("%s: the refusal repeats the token", where)
-	}
-}
-
-// control sends the untouched token where it belongs.
-func (w *world) control(c *wire, es []*endpoint, cred *credential, when string) {
-	w.t.Helper()
-	for _, e := range es {
-		if !e.accepts(cred) || e.mints() {
-			continue
-		}
-		if res := c.do(e.send(cred.text, cred.sub)); res.status != http.StatusOK {
-			w.t.Errorf("control %s: %s at %s: %s", when, cred.name(), e.name, res)
-		}
-	}
-}
-
-// TestHostileTokens sends variants of good tokens to everything that reads one.
-func TestHostileTokens(t *testing.T) {
-	w := newWorld(t)
-	w.arm()
-	es := endpoints()
-	c := newWire(w)
-	defer c.close()
-	share := max(2, *inputs/(len(rows)*len(w.creds)*3))
-	sent := 0
-	for _, row := range rows {
-		for _, cred := range w.creds {
-			w.control(c, es, cred, "before "+row.name)
-		}
-		before, forwarded := w.rows(), w.forwarded.Load()
-		w.passed = map[string]int64{}
-		for _, cred := range w.creds {
-			h := fnv.New64a()
-			_, _ = h.Write([]byte(row.name + cred.name())) // a hash takes everything
-			r := rand.New(rand.NewPCG(*seed, h.Sum64()))
-			vs := row.make(w, r, cred)
-			if len(vs) == 0 {
-				t.Errorf("%s makes nothing of %s", row.name, cred.name())
-			}
-			r.Shuffle(len(vs), func(i, j int) { vs[i], vs[j] = vs[j], vs[i] })
-			for _, v := range vs[:min(len(vs), share)] {
-				sent += w.try(c, r, es, row.name, cred, v)
-			}
-		}
-		if n := w.forwarded.Load() - forwarded - w.passed["gateway"]; n != 0 {
-			t.Errorf("%s: %d hostile requests reached the upstream", row.name, n)
-		}
-		for name, sum := range w.rows() {
-			if before[name] != sum && w.passed["grant"] == 0 {
-				t.Errorf("%s: hostile tokens changed %s", row.name, name)
-			}
-		}
-		for _, cred := range w.creds {
-			w.control(c, es, cred, "after "+row.name)
-		}
-	}
-	if n := w.dialled.Load(); n != 0 {
-		t.Errorf("the server made %d connections to an address in a token", n)
-	}
-	t.Logf("%d hostile requests, seed %d", sent, *seed)
-}
-
-// try sends one variant where the good token belongs, and to one place more.
-func (w *world) try(c *wire, r *rand.Rand, es []*endpoint, row string, cred *credential, v variant) int {
-	w.t.Helper()
-	extra, n := r.IntN(len(es)), 0
-	for i, e := range es {
-		if !e.accepts(cred) && i != extra {
-			continue
-		}
-		if e.header && strings.Trim(v.text, " \t\r\n") == cred.text {
-			continue // HTTP takes outer blanks away: the same token arrives
-		}
-		if v.may && e.mints() {
-			continue
-		}
-		n++
-		res := c.do(e.send(v.text, cred.sub))
-		where := fmt.Sprintf("%s, %s of %s at %s", row, v.name, cred.name(), e.name)
-		if v.may && res.status == http.StatusOK && e.accepts(cred) {
-			where, _, _ := strings.Cut(e.name, " ")
-			if strings.HasSuffix(e.name, "refresh") || strings.HasSuffix(e.name, "exchange") {
-				where = "grant"
-			}
-			w.passed[where]++
-			continue
-		}
-		w.judge(where, e, v.text, res)
-	}
-	return n
+	var out admin.OAuthClient
+	w.act("/clients", in, &out)
+	w.clients[in.Name] = &out
+	return &out
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,7 @@ import (
 // send most of what is tried here.
 type wire struct {
 	w    *world
+	from string // the address to come from; "" is any
 	conn net.Conn
 	in   *bufio.Reader
 }
@@ -62,7 +64,11 @@ func isReset(err error) bool {
 
 func (c *wire) once(raw []byte) (response, error) {
 	if c.conn == nil {
-		conn, err := net.Dial("tcp", c.w.addr)
+		var from net.Dialer
+		if c.from != "" {
+			from.LocalAddr = &net.TCPAddr{IP: net.ParseIP(c.from)}
+		}
+		conn, err := from.Dial("tcp", c.w.addr)
 		if err != nil {
 			c.w.t.Fatal(err)
 		}
@@ -82,7 +88,7 @@ func (c *wire) once(raw []byte) (response, error) {
 		c.close()
 		return response{}, errors.Join(err, <-wrote)
 	}
-	if res.Close && res.ContentLength < 0 && res.Header.Get("Content-Type") != asJSON {
+	if res.Close && res.ContentLength < 0 && strings.HasPrefix(res.Header.Get("Content-Type"), "text/plain") {
 		// What net/http refuses itself: it keeps the connection for a while
 		// before it closes, and there is no body to judge.
 		c.close()
@@ -95,7 +101,7 @@ func (c *wire) once(raw []byte) (response, error) {
 	}
 	// After control characters the server may have read the bytes otherwise
 	// than as one request, and more answers may follow.
-	if res.Close || len(raw) > 12_000 || bytes.Count(raw, []byte("\r\n\r\n")) != 1 || bytes.IndexByte(bytes.ReplaceAll(raw, []byte("\r\n"), nil), '\n') >= 0 {
+	if res.Close || len(raw) > 12_000 || bytes.Count(raw, []byte("\r\n\r\n")) != 1 || bytes.Count(raw, []byte("\n")) != bytes.Count(raw, []byte("\r\n")) {
 		c.close()
 	}
 	if err := <-wrote; err != nil {
