@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"sort"
@@ -83,7 +84,9 @@ type Config struct {
 	// Actor names who sends the request, for the audit log: "operator:1000".
 	// An empty name refuses the request.
 	Actor func(*http.Request) string
-	Log   *slog.Logger
+	// Backup writes a backup of the whole store; nil where none is made.
+	Backup func(ctx context.Context, out io.Writer) error
+	Log    *slog.Logger
 }
 
 var _ Service = (*core.Service)(nil)
@@ -93,12 +96,13 @@ type api struct {
 	extras Extras
 	keys   Keys
 	actor  func(*http.Request) string
+	backup func(ctx context.Context, out io.Writer) error
 	log    *slog.Logger
 }
 
 // New builds the handler. Its paths begin with Prefix.
 func New(cfg Config) http.Handler {
-	a := &api{svc: cfg.Service, extras: cfg.Extras, keys: cfg.Keys, actor: cfg.Actor, log: cfg.Log}
+	a := &api{svc: cfg.Service, extras: cfg.Extras, keys: cfg.Keys, actor: cfg.Actor, backup: cfg.Backup, log: cfg.Log}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
@@ -107,7 +111,10 @@ func New(cfg Config) http.Handler {
 		mux.Handle(Prefix+path, httpd.Wrap(byMethod(methods), a.writeError))
 	}
 	mux.Handle("/", httpd.Wrap(noRoute, a.writeError))
-	return httpd.Own(mux)
+	all := http.NewServeMux()
+	all.Handle(Prefix+backupPath, a.backupHandler())
+	all.Handle("/", httpd.Own(mux))
+	return all
 }
 
 // call is one request as a route sees it.

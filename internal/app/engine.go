@@ -12,6 +12,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/journal"
 	"github.com/sallyport/sallyport/internal/keyring"
 	"github.com/sallyport/sallyport/internal/limit"
 	"github.com/sallyport/sallyport/internal/password"
@@ -25,6 +26,7 @@ const masterKeyName = "master.key"
 type engine struct {
 	dir     string // absolute
 	store   anyStore
+	journal *journal.Journal // nil until openJournal
 	master  *keyring.Master
 	keys    *keyring.Keyring
 	hasher  *password.Hasher
@@ -52,10 +54,19 @@ func openEngine(ctx context.Context, cfg *config.Config, o Options, issuer strin
 			_ = opened.close()
 		}
 	}()
+	if err := e.checkPlace(cfg); err != nil {
+		return nil, err
+	}
 	if err = e.openStore(ctx, cfg, o, create); err != nil {
 		return nil, err
 	}
+	if err := e.judgeStore(ctx, cfg); err != nil {
+		return nil, err
+	}
 	if err := e.openKeys(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if err := e.startJournal(ctx, cfg); err != nil {
 		return nil, err
 	}
 	if err := e.checkDev(ctx, cfg.Dev); err != nil {
@@ -148,7 +159,7 @@ func (e *engine) openService(ctx context.Context, cfg *config.Config, o Options,
 		MaxSessionsPerSubject: cfg.Sessions.MaxPerSubject, MaxTokensPerUser: cfg.Limits.ApplicationTokens,
 		MaxStalenessMS: cfg.MaxStaleness.Milliseconds(), Observer: e.metrics, Log: e.log,
 		Stranger:       limit.Policy{Burst: int64(cfg.Limits.StrangerFailures), Interval: cfg.Limits.StrangerRetry.Milliseconds()},
-		KnownNetworkMS: cfg.Limits.KnownNetwork.Milliseconds(),
+		KnownNetworkMS: cfg.Limits.KnownNetwork.Milliseconds(), Journal: e.factsJournal(),
 		AuditKeepMS:    cfg.Audit.Keep.Milliseconds(),
 	})
 	if err != nil {
@@ -162,10 +173,14 @@ func (e *engine) close() error {
 	if e.hasher != nil {
 		e.hasher.Close()
 	}
-	if e.store == nil {
-		return nil
+	var errs []error
+	if e.store != nil {
+		errs = append(errs, e.store.Close())
 	}
-	return e.store.Close()
+	if e.journal != nil {
+		errs = append(errs, e.journal.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // systemClock gives Unix milliseconds.

@@ -140,6 +140,10 @@ func (k keySide) DropKey(ctx context.Context, actor core.Actor, id string) (repl
 		}
 		return k.e.service.EndEverythingBefore(ctx, actor, id)
 	}
+	// A restored store has the key again; the journal says that it must go.
+	if err := k.e.service.NoteKeyDropped(ctx, id); err != nil {
+		return "", err
+	}
 	if info, _ := k.e.keys.Inspect(id); info.State == core.KeyActive {
 		if info.Class == core.SharedKey {
 			return "", core.Errorf(core.Conflict, "others hold the secret %s; import the secret that replaces it, then drop this one", id)

@@ -36,7 +36,7 @@ func TestSessions(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready": cmdReady, "capture": cmdCapture, "request": cmdRequest, "corrupt": cmdCorrupt, "allow": cmdAllow,
+			"ready": cmdReady, "capture": cmdCapture, "request": cmdRequest, "corrupt": cmdCorrupt, "cut": cmdCut, "allow": cmdAllow,
 		},
 	})
 }
@@ -105,6 +105,15 @@ func cmdRequest(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(res.Body.Close())
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(res.Status+"\n"+string(text)+"\n"), 0o600))
+}
+
+// cmdCut (cut NEW FILE) copies a file without its last byte.
+func cmdCut(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: cut NEW FILE")
+	}
+	text := ts.ReadFile(args[1])
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text[:len(text)-1]), 0o600))
 }
 
 // cmdCorrupt (corrupt FILE OLD NEW) replaces bytes of a file that is no text.

@@ -20,6 +20,9 @@ type grammar struct {
 	Gate   gateCmd   `cmd:"" name:"gateway" group:"server" help:"Ask what the gateway does with a request."`
 	Key    keyCmd    `cmd:"" group:"server" help:"List, rotate and drop signing keys; change the master key."`
 
+	Backup  backupCmd  `cmd:"" group:"server" help:"Write the whole store into a file, while it is served."`
+	Restore restoreCmd `cmd:"" group:"server" help:"Bring a store back from a backup, and confirm it."`
+
 	User     userCmd     `cmd:"" group:"people" help:"Add, list and change users."`
 	Account  accountCmd  `cmd:"" group:"people" help:"Add, list and disable accounts (customers)."`
 	APIKey   apiKeyCmd   `cmd:"" name:"apikey" group:"people" help:"Make, rotate and delete API keys."`

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/signal"
@@ -24,12 +25,36 @@ type runtime struct {
 	// inUse says whether offline failed because another process holds the
 	// directory.
 	inUse func(error) bool
+	// backup writes the store of a data directory on which no server runs, and
+	// checkBackup reads what was written.
+	backup      func(ctx context.Context, e *env, cfg *config.Config, out io.Writer) error
+	checkBackup func(in io.Reader, progress func(table string, done, total int64)) (*app.BackupReport, error)
+	restore     func(ctx context.Context, e *env, cfg *config.Config, in io.Reader, progress func(table string, done, total int64)) (*app.BackupReport, error)
+	confirm     func(ctx context.Context, e *env, cfg *config.Config, o app.ConfirmOptions) (*app.ConfirmReport, error)
 	// checkContracts compiles the contracts that a configuration mounts.
 	checkContracts func(cfg *config.Config) error
 }
 
 func appRuntime() runtime {
-	return runtime{serve: serve, offline: offline, inUse: app.InUse, checkContracts: app.CheckContracts}
+	return runtime{
+		serve: serve, offline: offline, inUse: app.InUse, checkContracts: app.CheckContracts,
+		checkBackup: app.CheckBackup,
+		backup: func(ctx context.Context, e *env, cfg *config.Config, out io.Writer) error {
+			return app.BackupOffline(ctx, cfg, quietly(e, cfg), out)
+		},
+		restore: func(ctx context.Context, e *env, cfg *config.Config, in io.Reader, progress func(string, int64, int64)) (*app.BackupReport, error) {
+			return app.Restore(ctx, cfg, quietly(e, cfg), in, progress)
+		},
+		confirm: func(ctx context.Context, e *env, cfg *config.Config, o app.ConfirmOptions) (*app.ConfirmReport, error) {
+			return app.ConfirmRestore(ctx, cfg, quietly(e, cfg), o)
+		},
+	}
+}
+
+// quietly is for commands, whose own words are on stdout.
+func quietly(e *env, cfg *config.Config) app.Options {
+	cfg.Log.Level, cfg.Log.Format = "warn", "text"
+	return app.Options{Version: Version, Stdout: e.out, Stderr: e.err}
 }
 
 func serve(ctx context.Context, e *env, cfg *config.Config) error {
@@ -130,8 +155,7 @@ func healthURL(private string) string {
 }
 
 func offline(ctx context.Context, e *env, cfg *config.Config) (http.Handler, func() error, error) {
-	cfg.Log.Level, cfg.Log.Format = "warn", "text" // a command's own words are on stdout
-	a, err := app.OpenOffline(ctx, cfg, app.Options{Version: Version, Stdout: e.out, Stderr: e.err})
+	a, err := app.OpenOffline(ctx, cfg, quietly(e, cfg))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -102,6 +102,11 @@ type Config struct {
 	MasterKeyFile string
 	MasterKey     Secret
 
+	// FactsJournal is the file of the facts journal, "" for the default.
+	FactsJournal string
+	// Ballast is in bytes.
+	Ballast int
+
 	Metrics, Pprof  bool
 	ShutdownTimeout time.Duration
 

@@ -340,6 +340,14 @@ func bindOperation(c *Config) []Key {
 			Doc: "The master key itself. It comes from the environment alone; a file or a flag is refused.",
 		},
 		{
+			Name: "facts_journal", Kind: KindPath, ptr: &c.FactsJournal,
+			Doc: "The file to which every revocation is also written, for restored backups: see docs/backup.md. When empty it is facts.journal beside the master key, or in the data directory if that folder cannot be written. Best on another disk than the store; every node needs one of its own.",
+		},
+		{
+			Name: "ballast", Kind: KindInt, Default: "16777216", ptr: &c.Ballast, check: intBetween(0, 1<<30),
+			Doc: "How many bytes of the data directory's disk are kept back, so that revocations can be written when it is full. 0 keeps none.",
+		},
+		{
 			Name: "log.format", Kind: KindString, Default: "auto", ptr: &c.Log.Format, check: oneOf("auto", "json", "text"),
 			Doc: "json, text, or auto, which is text on a terminal and JSON elsewhere.",
 		},

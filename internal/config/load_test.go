@@ -131,7 +131,7 @@ var sample = map[string]string{
 	"limits.request_timeout": "3s", "limits.header_timeout": "4s", "limits.idle_timeout": "5s", "limits.connections": "99",
 	"limits.stranger_failures": "50", "limits.stranger_retry": "1m", "limits.known_network": "48h", "limits.application_tokens": "3",
 	"audit.keep": "0s", "audit.ship": "syslog+udp://logs.example:514,file:///var/log/audit.jsonl",
-	"max_staleness": "2s", "master_key_file": "/mk", "log.format": "text", "log.level": "debug", "log.access": "false",
+	"max_staleness": "2s", "master_key_file": "/mk", "facts_journal": "/fj", "ballast": "1000000", "log.format": "text", "log.level": "debug", "log.access": "false",
 	"oauth.enabled": "false", "keys.rotate_every": "720h", "keys.publish_ahead": "48h", "oauth.login_lifetime": "6h", "oauth.login_idle": "1h", "oauth.status_list": "false", "oauth.stylesheet": "/x/login.css", "metrics": "false", "pprof": "true", "shutdown_timeout": "3s", "dev": "true", "dev_off_loopback": "true",
 }
 

@@ -156,6 +156,9 @@ func (s *Service) RotateAPIKey(ctx context.Context, actor Actor, id string, over
 		newest.ExpiresAt = now + overlapMS
 		secrets = append(secrets, newest)
 	}
+	if err := s.note(ctx, NoteSecret, k.ID, now); err != nil {
+		return nil, err
+	}
 	ev := actor.event("apikey.rotate")
 	ev.Account, ev.Subject = k.Account, k.ID
 	made, err := s.changeAPIKey(ctx, &ChangeAPIKeyParams{ID: id, IfVersion: rec.Version, Patch: APIKeyPatch{Secrets: &secrets}, Now: now, Event: ev})

@@ -217,6 +217,9 @@ func (s *Service) RotateClientSecret(ctx context.Context, actor Actor, id string
 		old[0].ExpiresAt = now + overlapMS
 		c.Secrets = append(c.Secrets, old[0])
 	}
+	if err := s.note(ctx, NoteSecret, c.ID, now); err != nil {
+		return nil, err
+	}
 	changed, err := s.changeClient(ctx, &ChangeClientParams{Client: c, IfVersion: rec.Version, Event: clientEvent(actor, "client.rotate", &c)})
 	if err != nil {
 		return nil, err

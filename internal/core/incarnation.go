@@ -39,6 +39,9 @@ type StoreState struct {
 	Journaled    bool
 	Restored     string
 	LastFact     int64
+	// RestoredFact is the last fact before a confirmation began that was cut
+	// off; without one it is LastFact.
+	RestoredFact int64
 }
 
 // JournalState is what the journal knows of the store it belongs to.
@@ -52,10 +55,10 @@ type JournalState struct {
 // ReadStoreState reads what the store says of itself.
 func ReadStoreState(ctx context.Context, st Store) (*StoreState, error) {
 	var found StoreState
-	var former, journaled string
+	var former, journaled, restored string
 	for name, into := range map[string]*string{
 		MetaInstallation: &found.Installation, MetaIncarnation: &found.Incarnation, MetaRestored: &found.Restored,
-		MetaFormer: &former, MetaJournaled: &journaled,
+		MetaFormer: &former, MetaJournaled: &journaled, metaRestoredFact: &restored,
 	} {
 		v, err := st.MetaGet(ctx, name)
 		if noRowIsNil(err) != nil {
@@ -68,6 +71,9 @@ func ReadStoreState(ctx context.Context, st Store) (*StoreState, error) {
 	var err error
 	if _, found.LastFact, err = st.FactsSince(ctx, 0, 1); err != nil {
 		return nil, fmt.Errorf("reading the revocations: %w", err)
+	}
+	if found.RestoredFact, err = strconv.ParseInt(restored, 10, 64); err != nil {
+		found.RestoredFact = found.LastFact
 	}
 	return &found, nil
 }
@@ -160,7 +166,7 @@ func JudgeStore(found *StoreState, journal *JournalState, shared bool) error {
 // CheckMark compares the store's audit log with the journal's last mark: a
 // *RestoredError when the log is shorter or another one.
 func CheckMark(ctx context.Context, st Store, m *JournalMark) error {
-	if m == nil {
+	if m == nil || m.Node == "" {
 		return nil
 	}
 	at, err := st.ListAudit(ctx, AuditQuery{Node: m.Node, After: m.Sequence - 1, Limit: 1})
@@ -172,6 +178,59 @@ func CheckMark(ctx context.Context, st Store, m *JournalMark) error {
 		return &RestoredError{Why: fmt.Sprintf("its audit log ends before record %d, which the facts journal knows of", m.Sequence)}
 	case at[0].Sequence == m.Sequence && at[0].Hash != m.Hash:
 		return &RestoredError{Why: fmt.Sprintf("record %d of its audit log is not the one that the facts journal knows", m.Sequence)}
+	}
+	return nil
+}
+
+// BeginConfirm marks a store that must not be served until it was confirmed,
+// and notes which fact was its last, for a later try if this one is cut off
+// after it added some.
+func BeginConfirm(ctx context.Context, st Store, found *StoreState, why string, now int64) error {
+	err := st.MetaSet(ctx, &MetaSetParams{Name: metaRestoredFact, Value: strconv.FormatInt(found.RestoredFact, 10), Now: now})
+	if err == nil && found.Restored == "" {
+		err = st.MetaSet(ctx, &MetaSetParams{Name: MetaRestored, Value: why, Now: now})
+	}
+	if err != nil {
+		return fmt.Errorf("marking the store: %w", err)
+	}
+	return nil
+}
+
+// metaRestoredFact is the last fact of a store before its confirmation began.
+const metaRestoredFact = "restored_fact"
+
+// NewIncarnation gives a store another incarnation, after its former lives were
+// replayed up to a fact. EndConfirm is to follow.
+func NewIncarnation(ctx context.Context, st Store, actor Actor, found *StoreState, others []string, replayed, now int64) (id string, err error) {
+	id = NewID("in_")
+	former := append([]FormerLife{}, found.Former...)
+	for _, other := range append(others, found.Incarnation) {
+		if other != "" && other != id {
+			former = slices.DeleteFunc(former, func(f FormerLife) bool { return f.Incarnation == other })
+			former = append(former, FormerLife{other, replayed})
+		}
+	}
+	ev := actor.event("restore.confirm")
+	ev.Detail = map[string]string{"former": found.Incarnation, "incarnation": id}
+	// In this order: cut off between, the store still has its old name, and one
+	// entry too many.
+	err = st.MetaSet(ctx, &MetaSetParams{Name: MetaFormer, Value: formatFormer(former), Now: now})
+	if err == nil {
+		err = st.MetaSet(ctx, &MetaSetParams{Name: MetaIncarnation, Value: id, Now: now, Event: ev})
+	}
+	if err != nil {
+		return "", fmt.Errorf("naming the new incarnation: %w", err)
+	}
+	return id, nil
+}
+
+// EndConfirm lets the store be served.
+func EndConfirm(ctx context.Context, st Store, now int64) error {
+	// The mark last: until it is gone everything is done again.
+	for _, name := range []string{metaRestoredFact, MetaRestored} {
+		if err := st.MetaSet(ctx, &MetaSetParams{Name: name, Now: now}); err != nil {
+			return fmt.Errorf("ending the confirmation: %w", err)
+		}
 	}
 	return nil
 }

@@ -51,11 +51,12 @@ const (
 	NoteSecret NoteKind = "secret"
 )
 
-// JournalMark says how far a node's audit chain had come. A store whose chain
-// is shorter, or another, is not the one the journal belongs to, also when
-// nothing was revoked between.
+// JournalMark says how far a store had come. One whose audit chain is shorter,
+// or another, is not the one the journal belongs to, also when nothing was
+// revoked between.
 type JournalMark struct {
-	Node     string
+	Facts    int64  // all facts up to this number are in the journal, or over
+	Node     string // whose audit chain; "" for none
 	Sequence int64
 	Hash     [32]byte
 	At       int64
@@ -222,26 +223,35 @@ func (s *Service) JournalFault() error {
 	return s.journaling.fault
 }
 
-// markJournal writes how far this node's audit chain has come, if the store
-// can tell.
+// markJournal writes how far the store has come.
 func (s *Service) markJournal(ctx context.Context) {
-	if s.cfg.Journal == nil || s.clock.inDoubt() {
+	if s.cfg.Journal == nil {
 		return
 	}
-	m, err := AuditHead(ctx, s.store)
-	if err != nil || m == nil || m.Sequence == s.marked {
+	m := JournalMark{At: s.now()}
+	m.Facts, _ = s.revoked.state()
+	if err := s.settle(ctx); err != nil {
+		return // told of there
+	}
+	head, err := auditHead(ctx, s.store)
+	if err != nil {
 		return // the store's own troubles are told of elsewhere
 	}
-	m.At = s.now()
-	if err := s.cfg.Journal.Append(ctx, []JournalEntry{{Mark: m}}); err != nil {
+	if head != nil {
+		m.Node, m.Sequence, m.Hash = head.Node, head.Sequence, head.Hash
+	}
+	if m.Facts == s.marked.Facts && m.Sequence == s.marked.Sequence {
+		return
+	}
+	if err := s.cfg.Journal.Append(ctx, []JournalEntry{{Mark: &m}}); err != nil {
 		return // the next fact that cannot be written is told of
 	}
-	s.marked = m.Sequence
+	s.marked = m
 }
 
-// AuditHead is the end of the audit chain of the node that the store names,
-// nil when the store names none or the chain is empty.
-func AuditHead(ctx context.Context, st Store) (*JournalMark, error) {
+// auditHead is the end of the audit chain of the node that the store names,
+// nil when it names none or the chain is empty.
+func auditHead(ctx context.Context, st Store) (*AuditRecord, error) {
 	node, err := st.MetaGet(ctx, MetaNode)
 	if err != nil {
 		return nil, noRowIsNil(err)
@@ -250,5 +260,5 @@ func AuditHead(ctx context.Context, st Store) (*JournalMark, error) {
 	if err != nil || len(last) == 0 {
 		return nil, err
 	}
-	return &JournalMark{Node: node, Sequence: last[0].Sequence, Hash: last[0].Hash, At: last[0].At}, nil
+	return &last[0], nil
 }

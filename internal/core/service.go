@@ -79,7 +79,7 @@ type Service struct {
 	follower      chan struct{} // room for the one that reads the log of facts
 	cache         *principalCache
 	journaling    journaling
-	marked        int64 // audit sequence of the journal's last mark; Run's own
+	marked        JournalMark // the last one written; Run's own
 	touches       touches
 	refusals      refusals
 	clock         clockGuard

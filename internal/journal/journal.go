@@ -175,11 +175,6 @@ func (j *Journal) Append(_ context.Context, entries []core.JournalEntry) error {
 		return errors.New("the facts journal is closed")
 	}
 	next := j.scan
-	if next.markAt > 0 && len(entries) == 1 && entries[0].Mark != nil {
-		// A mark takes the place of the mark before it. Torn, it is dropped.
-		next.good, next.check = next.markAt, next.before
-	}
-	from := next.good
 	var out []byte
 	for i := range entries {
 		if f := entries[i].Fact; f != nil && f.Number <= next.highest {
@@ -192,9 +187,9 @@ func (j *Journal) Append(_ context.Context, entries []core.JournalEntry) error {
 	if len(out) == 0 {
 		return nil
 	}
-	err := j.write(out, from)
+	err := j.write(out)
 	if err != nil && full(err) && j.cfg.MakeRoom != nil && j.cfg.MakeRoom() {
-		err = j.write(out, from)
+		err = j.write(out)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the facts journal %s: %w", j.cfg.Path, err)
@@ -209,48 +204,31 @@ func (s *scan) append(out *[]byte, e *core.JournalEntry) error {
 	if err != nil {
 		return err
 	}
-	before, size := s.check, len(*out)
+	size := len(*out)
 	if *out, s.check, err = appendLine(*out, s.check, &l); err != nil {
 		return err
 	}
-	s.markAt = 0
-	switch {
-	case e.Fact != nil:
-		s.highest = max(s.highest, e.Fact.Number)
-	case e.Mark != nil:
-		m := *e.Mark
-		s.mark, s.markAt, s.before = &m, s.good, before
-	}
+	s.note(e)
 	s.good += int64(len(*out) - size)
 	return nil
 }
 
 // write puts bytes at the end and syncs. When it fails, the end is where it
 // was: half a record must not stay, nor a whole one that was refused.
-func (j *Journal) write(out []byte, from int64) error {
-	j.setAside(from + int64(len(out)))
-	_, err := j.file.WriteAt(out, from)
-	if err == nil && from < j.scan.good && from+int64(len(out)) < j.scan.good {
-		err = j.file.Truncate(from + int64(len(out))) // a mark shorter than the one before
-	}
+func (j *Journal) write(out []byte) error {
+	end := j.scan.good
+	j.setAside(end + int64(len(out)))
+	_, err := j.file.WriteAt(out, end)
 	if err == nil {
 		err = j.file.Sync()
 	}
 	if err != nil {
 		// If this fails as well, the next write covers it, or the next start
 		// takes it for what it is: a record nobody was told of.
-		_ = j.file.Truncate(from)
-		j.scan.forgetMark(from)
+		_ = j.file.Truncate(end)
 		j.reserve = 0
 	}
 	return err
-}
-
-// forgetMark is for a mark whose place was overwritten in vain.
-func (s *scan) forgetMark(from int64) {
-	if s.markAt > 0 && from == s.markAt {
-		s.good, s.check, s.markAt, s.mark = s.markAt, s.before, 0, nil
-	}
 }
 
 func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

@@ -81,12 +81,12 @@ func TestAppendAndRead(t *testing.T) {
 	add(t, j, fact(3), fact(4))
 	add(t, j, fact(3), fact(4)) // there already
 	add(t, j, note("k1", day), mark(7))
-	add(t, j, mark(8)) // in the place of the one before
+	add(t, j, mark(8))
 	j = again(t, j)
 	add(t, j, mark(1000))
 	add(t, j, fact(9))
 	add(t, j, mark(2))
-	want := []core.JournalEntry{fact(3), fact(4), note("k1", day), mark(1000), fact(9), mark(2)}
+	want := []core.JournalEntry{fact(3), fact(4), note("k1", day), mark(7), mark(8), mark(1000), fact(9), mark(2)}
 	got, st := entries(t, j.Path())
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %+v", got)
@@ -172,6 +172,7 @@ func TestDamaged(t *testing.T) {
 		}
 		refused(fmt.Sprintf("byte %d changed", i), changed)
 	}
+	refused("the last lines changed", bytes.ReplaceAll(whole, []byte(`"r":"r"`), []byte(`"r":"s"`)))
 	refused("a line is missing", bytes.Join([][]byte{lines[0], lines[1], lines[3], lines[4], lines[5], lines[6]}, nil))
 	refused("two lines changed places", bytes.Join([][]byte{lines[0], lines[2], lines[1], lines[3], lines[4], lines[5], lines[6]}, nil))
 	for _, c := range []string{"", "SQLite format 3\x00", strings.Repeat("x", 100), "{}\n", "\n\n"} {
@@ -197,7 +198,7 @@ func TestOneWriter(t *testing.T) {
 		t.Fatalf("a second writer: %v", err)
 	}
 	// The lock goes with the file that takes the old one's place.
-	if err := j.Adopt("in_b"); err != nil {
+	if err := j.Adopt("in_b", 7); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(Config{Path: j.Path()}); !errors.As(err, &used) {
@@ -265,15 +266,19 @@ func TestPurge(t *testing.T) {
 func TestAdopt(t *testing.T) {
 	j := made(t)
 	add(t, j, fact(1), note("k", day), mark(3))
-	if err := j.Adopt("in_b"); err != nil {
+	if err := j.Adopt("in_b", 7); err != nil {
 		t.Fatal(err)
 	}
 	j = again(t, j)
-	if got := j.State(); !reflect.DeepEqual(got, &core.JournalState{Installation: "ins_a", Incarnation: "in_b", Highest: 1}) {
+	if got := j.State(); !reflect.DeepEqual(got, &core.JournalState{Installation: "ins_a", Incarnation: "in_b", Highest: 7}) {
 		t.Fatalf("state %+v", got)
 	}
 	if got, _ := entries(t, j.Path()); !reflect.DeepEqual(got, []core.JournalEntry{fact(1), note("k", day)}) {
 		t.Fatalf("entries %+v", got)
+	}
+	add(t, j, core.JournalEntry{Mark: &core.JournalMark{Facts: 20}})
+	if j = again(t, j); j.Highest() != 20 {
+		t.Fatalf("a mark says that 20 facts are in it, and the highest is %d", j.Highest())
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)

@@ -25,16 +25,17 @@ func (j *Journal) Purge(now int64) error {
 	return j.rewrite(j.scan.header, func(e *core.JournalEntry) bool { return e.Mark != nil || e.KeepUntil > now })
 }
 
-// Adopt makes the journal that of another incarnation. Its entries stay; marks
-// go, because they are about the audit log of the former life.
-func (j *Journal) Adopt(incarnation string) error {
+// Adopt makes the journal that of another incarnation, whose facts up to a
+// number are all in it, or over. Its entries stay; marks go, because they are
+// about the audit log of the former life.
+func (j *Journal) Adopt(incarnation string, facts int64) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
 		return errors.New("the facts journal is closed")
 	}
 	h := j.scan.header
-	h.Incarnation = incarnation
+	h.Incarnation, h.Dropped = incarnation, max(j.scan.highest, facts)
 	return j.rewrite(h, func(e *core.JournalEntry) bool { return e.Mark == nil })
 }
 

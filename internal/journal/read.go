@@ -19,8 +19,6 @@ type scan struct {
 	mark    *core.JournalMark // the last one
 	good    int64             // bytes that are whole records
 	check   string            // of the last of them
-	markAt  int64             // where the last record begins, if it is a mark; else 0
-	before  string            // check before that mark
 }
 
 func (s *scan) state() *core.JournalState {
@@ -59,10 +57,10 @@ func walk(path string, in io.Reader, f func(*core.JournalEntry) error) (*scan, e
 			s.header, s.highest = *h, h.Dropped
 		} else {
 			if !ok || check != checkOf(s.check, text) {
-				if follows(r, check) {
-					return nil, &DamagedError{path, n}
+				if bytes.IndexByte(raw, 0) >= 0 && !follows(r, check) {
+					return s, nil // space that a crash left unwritten
 				}
-				return s, nil
+				return nil, &DamagedError{path, n}
 			}
 			if err := s.take(text, f); err != nil {
 				return nil, fmt.Errorf("line %d of the facts journal %s: %w", n, path, err)
@@ -74,7 +72,7 @@ func walk(path string, in io.Reader, f func(*core.JournalEntry) error) (*scan, e
 }
 
 // follows says whether after a record that does not fit a later one still fits
-// the one before it: then this is no end that was cut off, but damage.
+// the one before it: then this is no end that a crash left.
 func follows(r *bufio.Reader, before string) bool {
 	for {
 		raw, err := r.ReadBytes('\n')
@@ -89,6 +87,17 @@ func follows(r *bufio.Reader, before string) bool {
 	}
 }
 
+// note remembers what an entry says of the store.
+func (s *scan) note(e *core.JournalEntry) {
+	switch {
+	case e.Fact != nil:
+		s.highest = max(s.highest, e.Fact.Number)
+	case e.Mark != nil:
+		m := *e.Mark
+		s.mark, s.highest = &m, max(s.highest, m.Facts)
+	}
+}
+
 func (s *scan) take(text []byte, f func(*core.JournalEntry) error) error {
 	var l line
 	if err := json.Unmarshal(text, &l); err != nil {
@@ -98,13 +107,7 @@ func (s *scan) take(text []byte, f func(*core.JournalEntry) error) error {
 	if err != nil {
 		return err
 	}
-	s.markAt = 0
-	switch {
-	case e.Fact != nil:
-		s.highest = max(s.highest, e.Fact.Number)
-	case e.Mark != nil:
-		s.mark, s.markAt, s.before = e.Mark, s.good, s.check
-	}
+	s.note(&e)
 	if f == nil {
 		return nil
 	}

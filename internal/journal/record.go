@@ -17,7 +17,7 @@ type header struct {
 	Format       int    `json:"format"`
 	Installation string `json:"installation"`
 	Incarnation  string `json:"incarnation"`
-	// Dropped is the highest number of a fact that was dropped as over.
+	// Dropped: facts up to this number that are not in the file are over.
 	Dropped int64 `json:"dropped"`
 }
 
@@ -32,7 +32,9 @@ type line struct {
 	Number  int64  `json:"n,omitempty"` // a fact
 	Kind    string `json:"k,omitempty"`
 	Note    string `json:"note,omitempty"`
-	Mark    string `json:"mark,omitempty"` // a node
+	Mark    int64  `json:"mark,omitempty"` // 1 for a mark
+	Upto    int64  `json:"upto,omitempty"`
+	Node    string `json:"node,omitempty"`
 	Subject string `json:"s,omitempty"`
 	Spare   string `json:"x,omitempty"`
 	Reason  string `json:"r,omitempty"`
@@ -54,7 +56,7 @@ func lineOf(e *core.JournalEntry) (line, error) {
 	case e.Note != nil:
 		return line{Note: string(e.Note.Kind), Subject: e.Note.Subject, At: e.Note.At, Keep: e.KeepUntil}, nil
 	case e.Mark != nil:
-		return line{Mark: e.Mark.Node, Seq: e.Mark.Sequence, Hash: hex.EncodeToString(e.Mark.Hash[:]), At: e.Mark.At}, nil
+		return line{Mark: 1, Upto: e.Mark.Facts, Node: e.Mark.Node, Seq: e.Mark.Sequence, Hash: hex.EncodeToString(e.Mark.Hash[:]), At: e.Mark.At}, nil
 	}
 	return line{}, errors.New("an empty journal entry")
 }
@@ -67,8 +69,8 @@ func (l *line) entry() (core.JournalEntry, error) {
 		}}, nil
 	case l.Note != "":
 		return core.JournalEntry{KeepUntil: l.Keep, Note: &core.JournalNote{Kind: core.NoteKind(l.Note), Subject: l.Subject, At: l.At}}, nil
-	case l.Mark != "":
-		m := &core.JournalMark{Node: l.Mark, Sequence: l.Seq, At: l.At}
+	case l.Mark != 0:
+		m := &core.JournalMark{Facts: l.Upto, Node: l.Node, Sequence: l.Seq, At: l.At}
 		h, err := hex.DecodeString(l.Hash)
 		if err != nil || copy(m.Hash[:], h) != len(m.Hash) {
 			return core.JournalEntry{}, errors.New("a mark without a hash")

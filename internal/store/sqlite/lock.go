@@ -13,6 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Lock takes the data lock of a directory without opening a store: for who is
+// about to put one there. *InUseError.
+func Lock(dir string) (*os.File, error) { return lockDir(dir) }
+
 // lockDir takes the data lock, which the kernel frees when the process dies,
 // however it dies. The file names the holder and is never removed: removing it
 // would let two processes lock two files of one name.
