@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/sallyport/sallyport/internal/core"
@@ -20,7 +21,7 @@ type fakeStatus struct {
 	built   int   // those answered with bits
 	costs   int64 // milliseconds that an answer takes
 	err     error
-	mono    int64
+	mono    atomic.Int64
 	now     int64
 }
 
@@ -28,7 +29,7 @@ func (f *fakeStatus) StatusList(_ context.Context, q core.StatusQuery) (*core.St
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.looks++
-	f.mono += f.costs
+	f.mono.Add(f.costs)
 	switch {
 	case f.err != nil:
 		return nil, f.err
@@ -60,7 +61,7 @@ func fakeLists() (*fakeStatus, *statusLists) {
 	f := &fakeStatus{version: 1, now: 1_790_000_000_000}
 	return f, &statusLists{
 		service: f, keys: f, lists: map[listID]*servedList{},
-		now: func() int64 { return f.now }, steady: func() int64 { return f.mono },
+		now: func() int64 { return f.now }, steady: f.mono.Load,
 	}
 }
 
@@ -101,20 +102,22 @@ func TestStatusListsAreCheap(t *testing.T) {
 	expect("fifty at once", 1, 1)
 	first := payloadOf(t, fetch(s, list))
 	f.version = 2
-	f.mono += 999
+	f.mono.Add(999)
 	fetch(s, list)
 	expect("within the second", 1, 1)
-	f.mono++
+	f.mono.Add(1)
 	fetch(s, list)
 	expect("changed", 2, 2)
-	f.mono, f.now = f.mono+1000, f.now+1000
+	f.mono.Add(1000)
+	f.now += 1000
 	tag := fetch(s, list).Header().Get("ETag")
 	expect("unchanged", 3, 2)
 	if w := fetch(s, list, "If-None-Match", tag); w.Code != 304 || w.Body.Len() != 0 {
 		t.Error("the tag given is not known", w.Code)
 	}
 	// It is signed anew before readers find it half expired.
-	f.mono, f.now = f.mono+5000, f.now+5000
+	f.mono.Add(5000)
+	f.now += 5000
 	again := payloadOf(t, fetch(s, list))
 	if again.IssuedAt != first.IssuedAt+6 || again.Expires != again.IssuedAt+30 || again.TTL != 2 {
 		t.Errorf("%+v after %+v", again, first)
@@ -122,13 +125,13 @@ func TestStatusListsAreCheap(t *testing.T) {
 	expect("signed anew", 4, 2)
 
 	f.costs, f.version = 500, 3
-	f.mono += 1000
+	f.mono.Add(1000)
 	fetch(s, list)
 	expect("expensive", 5, 3)
-	f.mono += 1000
+	f.mono.Add(1000)
 	fetch(s, list)
 	expect("is kept longer", 5, 3)
-	f.mono += 500
+	f.mono.Add(500)
 	fetch(s, list)
 	expect("but not for ever", 6, 3)
 }
@@ -152,7 +155,7 @@ func TestStatusListsAreBounded(t *testing.T) {
 		t.Errorf("%d lists kept, %d looks", len(s.lists), f.looks-looks)
 	}
 	for i := range int64(2 * listsKept) {
-		f.mono++
+		f.mono.Add(1)
 		s.entry(listID{"i", core.StatusSessions, i})
 	}
 	if len(s.lists) != listsKept || s.lists[listID{"i", core.StatusSessions, 2*listsKept - 1}] == nil {
@@ -166,7 +169,7 @@ func TestStatusListsFail(t *testing.T) {
 	f, s := fakeLists()
 	payloadOf(t, fetch(s, "https://new.example/oauth2/status-lists/s0"))
 	f.err = &core.Error{Code: core.Unavailable, Reason: "store", Err: errors.New("gone")}
-	f.mono += 1000
+	f.mono.Add(1000)
 	for _, path := range []string{"s0", "s1"} {
 		if w := fetch(s, "https://new.example/oauth2/status-lists/"+path); w.Code != 503 || w.Header().Get("Retry-After") != "1" {
 			t.Error(path, w.Code, w.Header())

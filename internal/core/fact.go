@@ -64,8 +64,8 @@ type SkipFactsParams struct {
 // AddFactParams is one step.
 type AddFactParams struct {
 	Fact Fact
-	// Renumber, if set, gives a session that is not revoked a new status number:
-	// the old one is dead from then on, and with it, for who reads status lists,
+	// Renumber, if set, gives a session that is not revoked a new status number,
+	// or none (0): the old one is dead from then on, and with it, for who reads status lists,
 	// the access tokens that carry it. A session that is not there is no error.
 	Renumber *Renumbering
 	Now      int64

@@ -270,9 +270,7 @@ func (s *Service) revokeIdentified(ctx context.Context, r *RevokeRequest, id *id
 	p := &AddFactParams{Now: now, Event: ev, Fact: Fact{
 		Kind: FactToken, Subject: id.claims.ID, Reason: "revoked by client", At: now, PurgeAt: id.claims.ExpiresAt*1000 + 3_600_000,
 	}}
-	if err := s.renumber(ctx, p, id, sid, now); err != nil {
-		return err
-	}
+	s.renumber(ctx, p, id, sid, now)
 	_, err = s.store.AddFact(ctx, p)
 	if err != nil {
 		return storeErr(err)
@@ -283,15 +281,17 @@ func (s *Service) revokeIdentified(ctx context.Context, r *RevokeRequest, id *id
 // renumber gives the session of an access token that is being revoked another
 // status number: a status list knows sessions, not their single tokens. Other
 // access tokens of the session then read as revoked there, and are refreshed.
-func (s *Service) renumber(ctx context.Context, p *AddFactParams, id *identified, sid SessionID, now int64) error {
+// When no number can be had, as on a full disk, the session goes on without
+// one: what is revoked must not wait for that.
+func (s *Service) renumber(ctx context.Context, p *AddFactParams, id *identified, sid SessionID, now int64) {
 	if id.mount.Policy.PerClient && !isUserID(id.claims.Subject) {
-		return nil // a machine's: it has no session row
+		return // a machine's: it has no session row
 	}
 	number, err := s.statusNumber(ctx, id.mount, StatusSessions, now)
-	if number > 0 {
-		p.Renumber = &Renumbering{Session: sid, Status: number}
+	if err != nil {
+		s.log.Warn("a session goes on without a place in the status lists", "err", err)
 	}
-	return err
+	p.Renumber = &Renumbering{Session: sid, Status: number}
 }
 
 // mayRevoke says whether there is nothing to do, or the client may not.

@@ -141,6 +141,13 @@ func statusOfSessions(e *env) {
 	for _, at := range []int64{now, closedLater} {
 		equal(e, "lives", deadIn(e.statusList(core.StatusSessions, 0, 0, at), first+1, again), []bool{true, false})
 	}
+	unnumbered := open(bea, 12)
+	_, err = e.AddFact(e.ctx, &core.AddFactParams{
+		Fact: core.Fact{Kind: core.FactToken, Subject: "u", At: now}, Now: now, Renumber: &core.Renumbering{Session: unnumbered.ID},
+	})
+	e.ok(err)
+	equal(e, "no number", e.sessionNow(unnumbered.ID).Status, int64(0))
+	equal(e, "the one it had", deadIn(e.statusList(core.StatusSessions, 0, 0, now), unnumbered.Status), []bool{true})
 	version = e.statusList(core.StatusSessions, 0, 0, now).Version
 	for _, id := range []core.SessionID{s[0].ID, {Key: core.NewSessionKey()}} { // revoked; not there
 		_, err = e.AddFact(e.ctx, &core.AddFactParams{
