@@ -114,6 +114,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (a *App, err error)
 	if a.engine, err = openEngine(ctx, cfg, o, issuer, true); err != nil {
 		return nil, err
 	}
+	a.introduce()
 	handler, err := a.routes()
 	if err != nil {
 		return nil, err
@@ -185,6 +186,7 @@ func (a *App) ready(ctx context.Context) []httpd.Check {
 		{Name: "revocations", Err: a.engine.service.Hearing(ctx)},
 		{Name: "keys", Err: a.engine.keys.Fault()},
 	}
+	checks = append(checks, a.nodeChecks()...)
 	if a.server.Draining() {
 		checks = append(checks, httpd.Check{Name: "draining", Err: errors.New("shutting down")})
 	}
@@ -198,6 +200,7 @@ func (a *App) Run(ctx context.Context) error {
 	var chores sync.WaitGroup
 	chores.Go(func() { a.engine.service.Run(work) })
 	chores.Go(func() { a.followKeys(work) })
+	chores.Go(func() { a.watchNodes(work) })
 	chores.Go(func() { a.shipAudit(work) })
 	a.opts.Logger.Info("serving", "urls", a.server.PublicAddrs(), "data", a.engine.dir, "version", a.opts.Version)
 	err := a.server.Serve(ctx)

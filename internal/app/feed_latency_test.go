@@ -32,7 +32,7 @@ func TestRevokeToRefused(t *testing.T) {
 
 	var tokens []*offlineToken
 	for i := range *latencyTokens {
-		a := o.do("POST", "/api/v1/auth/token", "", map[string]string{"jwt": o.request(key, fmt.Sprint(i))}).want(200, "")
+		a := o.do("POST", "/api/v1/auth/token", "", map[string]string{"jwt": o.requestToken(key, fmt.Sprint(i))}).want(200, "")
 		tokens = append(tokens, &offlineToken{"access", "contract", a.text("access_token")})
 		a = o.do("POST", "/api/users/application-token", login.text("refreshToken"), nil).want(200, "")
 		tokens = append(tokens, &offlineToken{"application", "itempath", a.text("token")})

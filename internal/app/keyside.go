@@ -61,26 +61,36 @@ func matches(fields []string, tag string) bool {
 	return false
 }
 
-// followKeys takes the signing keys on once a minute: what another process
-// changed is read, what is due is done.
+// followKeys takes the signing keys on once a minute: what is due is done. What
+// another process changed is read then, or when another node tells of it.
 func (a *App) followKeys(ctx context.Context) {
-	tick := time.NewTicker(time.Minute)
+	tick, poll := time.NewTicker(time.Minute), time.NewTicker(pollKeys)
 	defer tick.Stop()
+	defer poll.Stop()
 	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
-			if err := a.engine.tickKeys(ctx, a.cfg.Keys.RotateEvery); err != nil && ctx.Err() == nil {
-				a.opts.Logger.Error("the signing keys could not be taken on; it is tried again in a minute", "err", err)
+		case <-a.engine.keyNews():
+			err = a.engine.keys.Reload(ctx)
+		case <-poll.C:
+			if a.engine.keysUnheard() {
+				err = a.engine.keys.Reload(ctx)
 			}
+		case <-tick.C:
+			err = a.engine.tickKeys(ctx, a.cfg.Keys.RotateEvery)
+		}
+		if err != nil && ctx.Err() == nil {
+			a.opts.Logger.Error("the signing keys could not be taken on; it is tried again in a minute", "err", err)
 		}
 	}
 }
 
-// tickKeys does what is due. While the clock is in doubt nothing is.
+// tickKeys does what is due, if it is this node's turn. While the clock is in
+// doubt nothing is.
 func (e *engine) tickKeys(ctx context.Context, every time.Duration) error {
-	if e.service.ClockInDoubt() {
+	if e.service.ClockInDoubt() || !e.takesKeysOn(ctx) {
 		return e.keys.Reload(ctx)
 	}
 	return e.keys.Tick(ctx, &keyring.Plan{RotateEveryMS: every.Milliseconds(), KeepMS: e.service.KeepKeyMS})

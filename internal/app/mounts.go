@@ -21,6 +21,7 @@ type mounted struct {
 	cfg      config.Mount
 	core     *core.Mount
 	contract *contract.Mounted
+	sum      string // of the contract's file: nodes compare what they serve
 }
 
 // loadMounts compiles the contracts and registers the mounts with the service.
@@ -121,7 +122,7 @@ func (e *engine) mount(lib *library, cfg *config.Config, mc config.Mount) (*moun
 		}
 	}
 	put.Core.Policy.NoStatusList = mc.NoStatusList
-	return &mounted{cfg: mc, core: put.Core, contract: put}, nil
+	return &mounted{cfg: mc, core: put.Core, contract: put, sum: shortSum(def.Sum)}, nil
 }
 
 // checkAccount refuses a mount of an account that is not there: every login

@@ -146,17 +146,17 @@ type who struct {
 	keyed *offlineToken // of a session of an API key that the user made
 }
 
-func (o *offline) request(k *core.MadeAPIKey, id string) string {
-	o.t.Helper()
+func (s *server) requestToken(k *core.MadeAPIKey, id string) string {
+	s.t.Helper()
 	key, err := token.NewRequestKey([]byte(k.Secret))
 	if err != nil {
-		o.t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	raw, err := token.MintRequest(key, &token.RequestToken{
-		AppName: k.Key.AppName, AppKey: k.Key.AppKey, ShortName: k.Account, ID: id, IssuedAt: o.clock.Load() / 1000,
+		AppName: k.Key.AppName, AppKey: k.Key.AppKey, ShortName: k.Account, ID: id, IssuedAt: s.clock.Load() / 1000,
 	})
 	if err != nil {
-		o.t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	return raw
 }
@@ -176,7 +176,7 @@ func (o *offline) person(account, name string) *who {
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	a = o.do("POST", prefix+"/api/v1/auth/token", "", map[string]string{"jwt": o.request(k, "1")}).want(200, "")
+	a = o.do("POST", prefix+"/api/v1/auth/token", "", map[string]string{"jwt": o.requestToken(k, "1")}).want(200, "")
 	w.key, w.keyed = k, &offlineToken{name + "'s API key's access token", "contract", a.text("access_token")}
 	if account != "" {
 		return w

@@ -110,7 +110,7 @@ func (e *engine) nodeID() (string, error) {
 func errNoMasterKey(path string, newStore bool) error {
 	what := "the store is served with a master key that this node does not have: bring the file from another node or from your backup"
 	if newStore {
-		what = "the store is new and needs a master key, the same on all nodes. Make one with `(umask 077; head -c 32 /dev/urandom | base64 > master.key)`, keep a copy apart from the database"
+		what = "the store is new and needs a master key, the same on all nodes. Make one with `(umask 077; openssl rand -base64 32 > master.key)`, keep a copy apart from the database"
 	}
 	return fmt.Errorf("there is no master key: %s, and name it with --master-key-file, or put the key into SALLYPORT_MASTER_KEY (looked for %s)", what, path)
 }

@@ -140,3 +140,26 @@ func (l *loader) store() {
 		c.Warnings = append(c.Warnings, origin+": the URL of the store holds a password; put it into a file and name that with store_file, or set SALLYPORT_STORE")
 	}
 }
+
+// sharedKeys are the settings that nodes of one store should have in common:
+// what they do to the same sessions, keys and attempts. Where a node listens,
+// keeps its files and logs is its own affair.
+var sharedKeys = []string{
+	"gateway.rules", "gateway.words", "password.min_length", "sessions.", "keys.", "oauth.enabled", "oauth.login_lifetime",
+	"oauth.login_idle", "oauth.status_list", "limits.stranger_failures", "limits.stranger_retry", "limits.known_network",
+	"limits.application_tokens", "max_staleness",
+}
+
+// SharedSettings gives the values of the settings that all nodes of one store
+// should have in common, by key.
+func (c *Config) SharedSettings() map[string]string {
+	all := map[string]string{}
+	for _, k := range bind(c) {
+		for _, name := range sharedKeys {
+			if k.Name == name || strings.HasSuffix(name, ".") && strings.HasPrefix(k.Name, name) {
+				all[k.Name] = fmt.Sprint(k.plainValue())
+			}
+		}
+	}
+	return all
+}

@@ -18,6 +18,8 @@ type Definition struct {
 	Name string
 	// Title and Description are for people.
 	Title, Description string
+	// Sum is the SHA-256 of the file: nodes compare what they serve by it.
+	Sum [32]byte
 
 	tokens   tokensDef
 	words    map[string]wording

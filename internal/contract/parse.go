@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"regexp"
 	"slices"
@@ -21,7 +22,7 @@ type parser struct {
 // each with file, line, what is wrong and what would be right. A file that
 // passes always compiles.
 func Parse(file string, data []byte) (*Definition, error) {
-	p := &parser{report: &report{file: file}, def: &Definition{File: file}}
+	p := &parser{report: &report{file: file}, def: &Definition{File: file, Sum: sha256.Sum256(data)}}
 	root := readYAML(data, p.report)
 	if root == nil {
 		return nil, p.err()

@@ -68,24 +68,27 @@ func (s *Service) wentBack(highest, known int64) error {
 // uses, the minute's audit summary, purging. It returns when the last buffered
 // uses are written.
 func (s *Service) Run(ctx context.Context) {
-	follow := time.NewTicker(500 * time.Millisecond)
+	var chores sync.WaitGroup
+	chores.Go(func() { s.doChores(ctx) })
+	s.followStore(ctx)
+	chores.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	s.Flush(last)
+	s.markJournal(last)
+}
+
+// doChores does what may take its time: a purge that is long, or waits for
+// another node, holds up no revocation.
+func (s *Service) doChores(ctx context.Context) {
 	flush := time.NewTicker(5 * time.Second)
 	minute := time.NewTicker(time.Minute)
-	defer follow.Stop()
 	defer flush.Stop()
 	defer minute.Stop()
-	var deaf bool
 	for {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-			s.Flush(last)
-			s.markJournal(last)
-			cancel()
 			return
-		case <-s.store.Changes():
-		case <-follow.C:
-			s.watchClock(ctx)
 		case <-flush.C:
 			s.flushTouches(ctx)
 		case <-minute.C:
@@ -93,6 +96,23 @@ func (s *Service) Run(ctx context.Context) {
 			s.Purge(ctx)
 			s.rememberClock(ctx)
 			s.markJournal(ctx)
+		}
+	}
+}
+
+// followStore takes revocations in when the store has news, and each half
+// second.
+func (s *Service) followStore(ctx context.Context) {
+	follow := time.NewTicker(500 * time.Millisecond)
+	defer follow.Stop()
+	var deaf bool
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.store.Changes():
+		case <-follow.C:
+			s.watchClock(ctx)
 		}
 		err := s.follow(ctx)
 		if err == nil {

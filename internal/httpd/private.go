@@ -11,10 +11,12 @@ import (
 	"time"
 )
 
-// Check is one named finding of a health callback. A nil Err is good news.
+// Check is one named finding of a health callback. A nil Err is good news,
+// perhaps with a Note on what an operator should know all the same.
 type Check struct {
 	Name string
 	Err  error
+	Note string
 }
 
 // PrivateConfig describes the private listener. Its zero value serves /healthz
@@ -134,12 +136,13 @@ type healthCheck struct {
 	Name   string `json:"name"`
 	Status string `json:"status"`
 	Error  string `json:"error,omitempty"`
+	Note   string `json:"note,omitempty"`
 }
 
 func writeHealthJSON(w http.ResponseWriter, status int, word string, checks []Check) {
 	list := make([]healthCheck, 0, len(checks))
 	for _, c := range checks {
-		h := healthCheck{Name: c.Name, Status: "ok"}
+		h := healthCheck{Name: c.Name, Status: "ok", Note: c.Note}
 		if c.Err != nil {
 			h.Status, h.Error = "failing", c.Err.Error()
 		}
@@ -156,6 +159,10 @@ func writeHealthText(w http.ResponseWriter, status int, word string, checks []Ch
 	for _, c := range checks {
 		if c.Err != nil {
 			fmt.Fprintf(&b, "%s: failing: %s\n", c.Name, c.Err)
+			continue
+		}
+		if c.Note != "" {
+			fmt.Fprintf(&b, "%s: ok (%s)\n", c.Name, c.Note)
 			continue
 		}
 		fmt.Fprintf(&b, "%s: ok\n", c.Name)

@@ -15,7 +15,9 @@ const appTokenColumns = `id, hash, user_id, account, mount, session, label, netw
 
 func appTokenTargets(a *core.ApplicationToken) []any {
 	return []any{
-		&a.ID, fixed(a.Hash[:]), &a.User, &a.Account, &a.Mount, &a.Session, &a.Label, list{&a.Networks}, list{&a.Scopes},
+		&a.ID, fixed(a.Hash[:]), &a.User, &a.Account, &a.Mount, &a.Session, &a.Label,
+		list{&a.Networks},
+		list{&a.Scopes},
 		&a.CreatedAt, &a.CreatedBy, &a.LastUsed, &a.LastFrom, &a.RevokedAt, &a.Suspended, &a.Status,
 	}
 }

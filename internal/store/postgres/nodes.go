@@ -27,10 +27,16 @@ type Node struct {
 	ID         string
 	Name       string // host and process, for people
 	Version    string
-	Config     string            // hash of the settings that must be the same on all nodes
-	Contracts  map[string]string // hash of the compiled contract by mount
+	Settings   map[string]string // hash by key of the settings that all nodes should have in common
+	Contracts  map[string]string // hash by mount of the contract served there
 	StartedAt  int64             // by its own clock
 	ClockAhead int64             // how far its clock stood before the database's at its last beat, in milliseconds
+}
+
+// tale is what a node tells of what it serves.
+type tale struct {
+	Settings  map[string]string `json:"settings"`
+	Contracts map[string]string `json:"contracts"`
 }
 
 // proof remembers the last confirmed write.
@@ -104,21 +110,23 @@ func (s *Store) beat(ctx context.Context) error {
 	s.peers.mu.Lock()
 	self := s.peers.self
 	s.peers.mu.Unlock()
-	contracts, err := json.Marshal(self.Contracts)
+	told, err := json.Marshal(tale{self.Settings, self.Contracts})
 	if err != nil {
 		return err
 	}
 	var all []Node
+	var promoted bool
 	err = s.again(ctx, s.aside, func(c *pgxpool.Conn) (err error) {
-		all, err = collect(&conn{ctx, c}, scanNode, `WITH own AS (INSERT INTO nodes (id, name, version, config, contracts, started_at, clock, seen_at)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, `+nowMS+`)
-				ON CONFLICT (id) DO UPDATE SET name = excluded.name, version = excluded.version, config = excluded.config, contracts = excluded.contracts,
+		all, err = collect(&conn{ctx, c}, func(row scanner) (Node, error) { return scanNode(row, &promoted) }, `WITH own AS (INSERT INTO nodes (id, name, version, serves, started_at, clock, seen_at)
+				VALUES ($1, $2, $3, $4, $5, $6, `+nowMS+`)
+				ON CONFLICT (id) DO UPDATE SET name = excluded.name, version = excluded.version, serves = excluded.serves,
 					started_at = excluded.started_at, clock = excluded.clock, seen_at = excluded.seen_at
 				RETURNING *),
-			said AS MATERIALIZED (SELECT pg_notify('`+channel+`', $8))
-			SELECT n.id, n.name, n.version, n.config, n.contracts, n.started_at, n.clock - n.seen_at
-			FROM (SELECT * FROM own UNION ALL SELECT * FROM nodes WHERE id <> $1 AND seen_at > `+nowMS+` - $9) n, (SELECT count(*) FROM said) x ORDER BY n.id`,
-			s.node, self.Name, self.Version, self.Config, string(contracts), self.StartedAt, s.now(), s.instance+" "+newsBeat, int64(aliveMS))
+			said AS MATERIALIZED (SELECT pg_notify('`+channel+`', $7))
+			SELECT n.id, n.name, n.version, n.serves, n.started_at, n.clock - n.seen_at,
+				(SELECT timeline NOT IN (0, `+s.timeline+`) FROM fact_counter)
+			FROM (SELECT * FROM own UNION ALL SELECT * FROM nodes WHERE id <> $1 AND seen_at > `+nowMS+` - $8) n, (SELECT count(*) FROM said) x ORDER BY n.id`,
+			s.node, self.Name, self.Version, string(told), self.StartedAt, s.now(), s.instance+" "+newsBeat, int64(aliveMS))
 		return s.outcome(c, err)
 	})
 	if err != nil {
@@ -127,15 +135,46 @@ func (s *Store) beat(ctx context.Context) error {
 	s.peers.mu.Lock()
 	s.peers.list = all
 	s.peers.mu.Unlock()
+	if promoted {
+		return s.heal(ctx)
+	}
 	return nil
 }
 
-func scanNode(row scanner) (n Node, err error) {
-	var contracts string
-	if err := row.Scan(&n.ID, &n.Name, &n.Version, &n.Config, &contracts, &n.StartedAt, &n.ClockAhead); err != nil {
+func scanNode(row scanner, more ...any) (n Node, err error) {
+	var told string
+	if err := row.Scan(append([]any{&n.ID, &n.Name, &n.Version, &told, &n.StartedAt, &n.ClockAhead}, more...)...); err != nil {
 		return n, err
 	}
-	return n, json.Unmarshal([]byte(contracts), &n.Contracts)
+	var t tale
+	if err := json.Unmarshal([]byte(told), &t); err != nil {
+		return n, fmt.Errorf("what the node %s tells of itself is damaged: %w", n.ID, err)
+	}
+	n.Settings, n.Contracts = t.Settings, t.Contracts
+	return n, nil
+}
+
+// Lease asks for a turn that one node at a time has: true when it is, or now
+// becomes, this node's, for as long as asked.
+func (s *Store) Lease(ctx context.Context, name string, length time.Duration) (mine bool, err error) {
+	var n int64
+	err = s.single(ctx, true, func(c *conn) (err error) {
+		n, err = c.exec(`INSERT INTO leases AS l (name, node, held_until) VALUES ($1, $2, `+nowMS+` + $3)
+			ON CONFLICT (name) DO UPDATE SET node = excluded.node, held_until = excluded.held_until
+			WHERE l.node = excluded.node OR l.held_until < `+nowMS, name, s.node, length.Milliseconds())
+		return err
+	})
+	return n == 1, err
+}
+
+// heal raises the counter of facts after a promotion that may have lost some,
+// before anybody finds the log shorter than what was heard.
+func (s *Store) heal(ctx context.Context) error {
+	s.log.Warn("store: the server was promoted; numbers of revocations leap, in case it had lost some")
+	return s.single(ctx, true, func(c *conn) error {
+		_, err := c.exec(`UPDATE fact_counter SET last = last + $1, timeline = `+s.timeline+` WHERE timeline NOT IN (0, `+s.timeline+`)`, factLeap)
+		return err
+	})
 }
 
 // sayGoodbye takes this node off the list, so that nobody wonders about it.

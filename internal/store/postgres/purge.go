@@ -18,8 +18,6 @@ const (
 	// revokedKeptMS is how long the row of a revoked application token stays,
 	// so that an operator can still see what the refused string was.
 	revokedKeptMS = 90 * 24 * 3600 * 1000
-	// nodesKeptMS is how long a node that is not heard of any more is listed.
-	nodesKeptMS = 7 * 24 * 3600 * 1000
 
 	purgeLock = 8295757104918097510
 )

@@ -52,7 +52,9 @@ const subjectColumns = `p.account_version, p.version, p.email_verified, p.accoun
 func subjectTargets(s *core.Subject) []any {
 	return []any{
 		&s.AccountVersion, &s.Version, &s.EmailVerified, &s.Account, &s.AccountShortname, (*string)(&s.AccountState), (*string)(&s.State),
-		(*string)(&s.Type), &s.Username, &s.Email, list{&s.Roles}, &s.Attributes,
+		(*string)(&s.Type), &s.Username, &s.Email,
+		list{&s.Roles},
+		&s.Attributes,
 	}
 }
 

@@ -168,6 +168,10 @@ func (s *Store) establish(ctx context.Context) error {
 			return err
 		}
 		s.created = n == 1
+		// Nodes that ended without a goodbye, long ago.
+		if _, err := t.exec(`DELETE FROM nodes WHERE seen_at < ` + nowMS + ` - 7 * 86400000::bigint`); err != nil {
+			return err
+		}
 		_, err = t.exec(`INSERT INTO accounts (id, shortname, state, version, created_at) VALUES ('ac_default', $1, 'active', 1, $2) ON CONFLICT DO NOTHING`,
 			core.DefaultAccount, now)
 		return err

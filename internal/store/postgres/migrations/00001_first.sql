@@ -45,11 +45,18 @@ CREATE TABLE nodes (
     id         text COLLATE "C" PRIMARY KEY,
     name       text NOT NULL,   -- host and process, for people
     version    text NOT NULL,
-    config     text NOT NULL,   -- hash of what must be the same on all nodes
-    contracts  text NOT NULL,   -- JSON: hash by mount
+    serves     text NOT NULL,   -- JSON: hashes of what should be the same on all nodes
     started_at bigint NOT NULL, -- by the node's clock
     clock      bigint NOT NULL, -- the node's clock at seen_at
     seen_at    bigint NOT NULL  -- by the database's clock
+) WITH (fillfactor = 50);
+
+-- What one node at a time does, and until when it is that node's turn, by the
+-- database's clock.
+CREATE TABLE leases (
+    name       text COLLATE "C" PRIMARY KEY,
+    node       text NOT NULL,
+    held_until bigint NOT NULL
 ) WITH (fillfactor = 50);
 
 CREATE TABLE issuers (
@@ -427,4 +434,4 @@ CREATE INDEX oauth_assertions_by_end ON oauth_assertions (remember_until);
 
 DROP TABLE oauth_assertions, oauth_consents, oauth_sessions, oauth_codes, oauth_clients, signing_keys, audit_heads, audit,
     status_lists, status_burnt, status_blocks, status_counters, facts, request_tokens, api_secrets, api_keys, app_tokens, sessions, attempts,
-    known_networks, login_names, users, accounts, mounts, issuers, nodes, purge_cursor, fact_counter, meta;
+    known_networks, login_names, users, accounts, mounts, issuers, leases, nodes, purge_cursor, fact_counter, meta;
