@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"strings"
@@ -142,5 +143,41 @@ func TestStatusListNamesAreOne(t *testing.T) {
 	}
 	if uri := core.StatusListURI("https://a.example/", core.StatusTokens, 3); uri != "https://a.example/oauth2/status-lists/t3" {
 		t.Error(uri)
+	}
+}
+
+// ReserveStatus is hooked like the fixture's methods.
+func (h *hooked) ReserveStatus(ctx context.Context, p *core.ReserveStatusParams) (int64, error) {
+	if err := h.at("ReserveStatus"); err != nil {
+		return 0, err
+	}
+	return h.Store.ReserveStatus(ctx, p)
+}
+
+// TestRevokedWithoutNumber: a store that cannot number sessions any more, as on
+// a full disk, still takes a revocation; a login it refuses.
+func TestRevokedWithoutNumber(t *testing.T) {
+	m := netography("net", core.DefaultAccount)
+	w := newWorld(t, m)
+	w.user("ann")
+	g := w.in(m, "ann")
+	w.must(w.svc.EnableOAuth(w.ctx, core.OAuthConfig{}))
+	w.sleep(core.StatusBlockMS - 1)
+	g = w.refreshed(m, g.RefreshToken)
+	w.sleep(1)
+	w.store.hook(func(method string) error {
+		if method == "ReserveStatus" {
+			return errDisk
+		}
+		return nil
+	})
+	_, err := w.login(m, "ann", right, home)
+	wantCode(t, err, core.Unavailable)
+	client := &core.ClientRecord{OAuthClient: core.OAuthClient{ID: "client_x", Account: "ac_default", Type: core.ClientConfidential}}
+	w.must(w.svc.RevokeToken(w.ctx, &core.RevokeRequest{Auth: client, Token: g.AccessToken, Client: from(home)}))
+	w.refusedCall(g.AccessToken, core.TokenRevoked)
+	again := w.refreshed(m, g.RefreshToken)
+	if uri, _ := statusOf(t, again.AccessToken); uri != "" || again.Session.Status != 0 {
+		t.Errorf("the session goes on as %d in %s", again.Session.Status, uri)
 	}
 }
