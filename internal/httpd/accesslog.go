@@ -44,7 +44,7 @@ func (f Front) finish(w *responseWriter, r *http.Request, info *RequestInfo, sta
 	if route != "" {
 		attrs = append(attrs, slog.String("route", route))
 	} else {
-		attrs = append(attrs, slog.String("path", clip(r.URL.Path, maxLoggedPath)))
+		attrs = append(attrs, slog.String("path", loggedPath(r.URL.Path)))
 	}
 	attrs = append(attrs, slog.Int("status", status),
 		slog.Float64("ms", float64(took.Microseconds())/1000), slog.Int64("bytes", w.bytes),
@@ -53,6 +53,38 @@ func (f Front) finish(w *responseWriter, r *http.Request, info *RequestInfo, sta
 		attrs = append(attrs, slog.Bool("hijacked", true))
 	}
 	f.Logger.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs...)
+}
+
+// loggedPath is a path as the log has it. Links that reset a password or accept
+// an invitation carry their secret in a segment, so a long one with a digit in
+// it is left out, but for UUIDs, which name things.
+func loggedPath(path string) string {
+	if len(path) <= secretLooking {
+		return path
+	}
+	segments := strings.Split(clip(path, maxLoggedPath), "/")
+	for i, s := range segments {
+		if len(s) >= secretLooking && strings.ContainsAny(s, "0123456789") && !uuidShaped(s) {
+			segments[i] = "…"
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
+// secretLooking is how long a segment is that may be a secret.
+const secretLooking = 20
+
+func uuidShaped(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i, c := range []byte(s) {
+		dash := i == 8 || i == 13 || i == 18 || i == 23
+		if dash != (c == '-') || !dash && !strings.ContainsRune("0123456789abcdefABCDEF", rune(c)) {
+			return false
+		}
+	}
+	return true
 }
 
 // routePattern is the mux pattern, unless it is a subtree that says too little.

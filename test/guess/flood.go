@@ -53,13 +53,15 @@ func floodFlags(fs *flag.FlagSet, st *stand, quick *bool) func(context.Context) 
 
 // floodReport is what the flood did. Times are milliseconds, memory MiB.
 type floodReport struct {
-	From            string  `json:"from"`
-	Rate            float64 `json:"wrong_logins_per_second"`
-	Sent            int64   `json:"sent"`
-	Unsent          int64   `json:"unsent"`
-	Judged          int64   `json:"judged"`
-	Refused         int64   `json:"refused_by_admission"`
-	Failed          int64   `json:"failed"`
+	From    string  `json:"from"`
+	Rate    float64 `json:"wrong_logins_per_second"`
+	Sent    int64   `json:"sent"`
+	Unsent  int64   `json:"unsent"`
+	Judged  int64   `json:"judged"`
+	Refused int64   `json:"refused_by_admission"`
+	Failed  int64   `json:"failed"`
+	// FailedFirst is what the first of those got.
+	FailedFirst     string  `json:"failed_first,omitempty"`
 	NoRetryAfter    int64   `json:"refused_without_retry_after"`
 	RefusedP50      float64 `json:"refused_p50_ms"`
 	RefusedP99      float64 `json:"refused_p99_ms"`
@@ -319,7 +321,9 @@ func (a *attack) send(w *wire, raw []byte) {
 	r := &a.f.rep
 	switch {
 	case err != nil, ans.status >= 500, ans.status < 400:
-		atomic.AddInt64(&r.Failed, 1)
+		if atomic.AddInt64(&r.Failed, 1) == 1 {
+			r.FailedFirst = fmt.Sprintf("status %d after %s: %.200s (%v)", ans.status, ans.took, ans.body, err)
+		}
 	case ans.status != 429:
 		atomic.AddInt64(&r.Judged, 1)
 	default:
@@ -375,7 +379,7 @@ func (r *floodReport) table(w io.Writer) {
 	line("wrong logins", "%.0f a second, from %s; %d sent, %d not in time", r.Rate, r.From, r.Sent, r.Unsent)
 	line("compared with a password", "%d", r.Judged)
 	line("refused by admission", "%d, p50 %.1f ms, p99 %.1f ms, most %.1f ms (promised: 20 ms)", r.Refused, r.RefusedP50, r.RefusedP99, r.RefusedMost)
-	line("answered otherwise", "%d", r.Failed)
+	line("answered otherwise", "%d %s", r.Failed, r.FailedFirst)
 	line("refreshes, quiet", "p50 %.2f ms, p99 %.2f ms", r.QuietP50, r.QuietP99)
 	line("refreshes, flooded", "p50 %.2f ms, p99 %.2f ms", r.FloodP50, r.FloodP99)
 	line("ratio of p99", "%.2f (promised: 2)", r.Ratio)
