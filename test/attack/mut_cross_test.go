@@ -73,8 +73,18 @@ func sharedMinted(b *base) {
 		mac = strings.TrimSuffix(m, `"}`)
 	}
 	claims := []struct{ name, value string }{
-		{"iat", fmt.Sprint(now - 1)}, {"exp", ""}, {"exp", fmt.Sprint(now + 60)}, {"type", `"refresh"`}, {"type", `"access"`}, {"type", `"application"`}, {"token_use", `"access"`},
-		{"identity", `"root"`}, {"jti", `"6f9619ff-8b86-d011-b42d-00cf4fc964ff"`}, {"sub", `"a6caf0bd-dbdf-4dfb-bcab-34f73e4c5b64"`}, {"gen", "9"}, {"nbf", fmt.Sprint(now - 1)},
+		{"iat", fmt.Sprint(now - 1)},
+		{"exp", ""},
+		{"exp", fmt.Sprint(now + 60)},
+		{"type", `"refresh"`},
+		{"type", `"access"`},
+		{"type", `"application"`},
+		{"token_use", `"access"`},
+		{"identity", `"root"`},
+		{"jti", `"6f9619ff-8b86-d011-b42d-00cf4fc964ff"`},
+		{"sub", `"a6caf0bd-dbdf-4dfb-bcab-34f73e4c5b64"`},
+		{"gen", "9"},
+		{"nbf", fmt.Sprint(now - 1)},
 	}
 	for range 20 * b.round {
 		claims = append(claims, struct{ name, value string }{"n", fmt.Sprint(b.r.Int64())})
