@@ -77,7 +77,7 @@ func (s *Service) ChangeApplicationToken(ctx context.Context, actor Actor, id st
 	ev := actor.event("apptoken." + string(action))
 	ev.Subject = id
 	t, err := s.store.ChangeApplicationToken(ctx, &ChangeApplicationTokenParams{
-		ID: id, Action: action, FactPurgeAt: s.factPurgeAt(now), Now: now, Event: ev,
+		ID: id, Action: action, Now: now, Event: ev,
 	})
 	if errors.Is(err, ErrNoRow) {
 		return nil, Errorf(NotFound, "there is no live application token %q; `sallyport apptoken list` shows those there are", clip(id))

@@ -92,11 +92,10 @@ const (
 
 // ChangeApplicationTokenParams is one step.
 type ChangeApplicationTokenParams struct {
-	ID          string
-	Action      ApplicationTokenAction
-	FactPurgeAt int64
-	Now         int64
-	Event       Event
+	ID     string
+	Action ApplicationTokenAction
+	Now    int64
+	Event  Event
 }
 
 // TokenTouch is one last use of an application token.

@@ -311,7 +311,7 @@ func (r *replay) endToken(ctx context.Context, id string, action ApplicationToke
 	ev := r.actor.event("apptoken." + string(action))
 	ev.Subject = id
 	_, err := r.s.store.ChangeApplicationToken(ctx, &ChangeApplicationTokenParams{
-		ID: id, Action: action, FactPurgeAt: r.s.factPurgeAt(now), Now: now, Event: ev,
+		ID: id, Action: action, Now: now, Event: ev,
 	})
 	if errors.Is(err, ErrNoRow) {
 		return err

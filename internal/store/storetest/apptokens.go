@@ -31,7 +31,7 @@ func applicationTokens(e *env) {
 		e.Helper()
 		last, seen := e.lastFact(), e.lastAudit()
 		a, err := e.ChangeApplicationToken(e.ctx, &core.ChangeApplicationTokenParams{
-			ID: p.Token.ID, Action: action, FactPurgeAt: now + day, Now: now + 1, Event: event("apptoken." + string(action)),
+			ID: p.Token.ID, Action: action, Now: now + 1, Event: event("apptoken." + string(action)),
 		})
 		e.ok(err)
 		added := e.factsSince(last)

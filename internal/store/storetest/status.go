@@ -232,7 +232,7 @@ var tokenChanges = []struct {
 
 func (e *env) changeToken(id string, a core.ApplicationTokenAction) {
 	e.Helper()
-	_, err := e.ChangeApplicationToken(e.ctx, &core.ChangeApplicationTokenParams{ID: id, Action: a, Now: now, FactPurgeAt: now + day})
+	_, err := e.ChangeApplicationToken(e.ctx, &core.ChangeApplicationTokenParams{ID: id, Action: a, Now: now})
 	e.ok(err)
 }
 
