@@ -39,6 +39,7 @@ type stateKey struct{}
 type requestState struct {
 	info   RequestInfo
 	logger *slog.Logger
+	pace   *pace
 }
 
 func stateOf(r *http.Request) *requestState {
@@ -103,8 +104,12 @@ func (f Front) Wrap(next http.Handler) http.Handler {
 		st.info.ID = requestID(r, trusted)
 		w.Header().Set(headerRequestID, st.info.ID)
 
-		rw := &responseWriter{ResponseWriter: w, track: f.track}
+		st.pace = &pace{rc: http.NewResponseController(w)}
+		rw := &responseWriter{ResponseWriter: w, track: f.track, pace: st.pace}
 		r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
+		if r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody {
+			r.Body = st.pace.body(r.Body)
+		}
 		defer func() { f.finish(rw, r, &st.info, start) }()
 		defer recoverFront(rw, r)
 		if wrong := h2Malformed(r); wrong != "" {
@@ -112,6 +117,7 @@ func (f Front) Wrap(next http.Handler) http.Handler {
 			return
 		}
 		next.ServeHTTP(rw, r)
+		st.pace.drain()
 	})
 }
 

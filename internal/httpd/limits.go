@@ -69,6 +69,9 @@ func Deadline(d time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), d)
 		defer cancel()
+		if p := paceOf(r); p != nil {
+			p.release()
+		}
 		rc, now := http.NewResponseController(w), time.Now()
 		// A writer without deadlines (a test's recorder) is bounded by the context alone.
 		_ = rc.SetReadDeadline(now.Add(d))

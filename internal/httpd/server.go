@@ -183,9 +183,13 @@ func (s *Server) newServer(base context.Context, h http.Handler) *http.Server {
 		ReadHeaderTimeout: s.cfg.ReadHeaderTimeout,
 		IdleTimeout:       s.cfg.IdleTimeout,
 		MaxHeaderBytes:    MaxHeader - headerSlop,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},
-		BaseContext:       func(net.Listener) context.Context { return base },
-		ErrorLog:          log.New(&serverLog{s.log}, "", 0),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 250,
+			// A peer that is gone, or reads nothing, is found out.
+			SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: writeWait,
+		},
+		BaseContext: func(net.Listener) context.Context { return base },
+		ErrorLog:    log.New(&serverLog{s.log}, "", 0),
 	}
 }
 

@@ -15,6 +15,7 @@ type responseWriter struct {
 	hijacked bool
 	// track is told of a hijacked connection, so that shutdown can close it.
 	track func(net.Conn) net.Conn
+	pace  *pace // nil outside Front
 }
 
 // asResponseWriter reuses a watcher that is already there.
@@ -39,6 +40,9 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
+	if w.pace != nil {
+		w.pace.write()
+	}
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
 	return n, err
@@ -48,6 +52,9 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 func (w *responseWriter) FlushError() error {
 	if w.status == 0 {
 		w.status = http.StatusOK
+	}
+	if w.pace != nil {
+		w.pace.write()
 	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
