@@ -23,7 +23,6 @@ type histories struct {
 	sessions, actors int
 	store            string
 	calm             bool
-	plant            string
 
 	world *world.World
 	calls []*history.Call
@@ -37,14 +36,8 @@ func historiesFlags(fs *flag.FlagSet) func(context.Context, *trial) error {
 	fs.IntVar(&h.actors, "actors", 3, "actors that share each session")
 	fs.StringVar(&h.store, "store", "postgres", "postgres (two nodes) or sqlite (one)")
 	fs.BoolVar(&h.calm, "calm", false, "do no harm")
-	fs.StringVar(&h.plant, "plant", "", "build the nodes with a bug, which has to be caught:"+plantNames())
-	return func(ctx context.Context, t *trial) (err error) {
+	return func(ctx context.Context, t *trial) error {
 		h.trial = t
-		if h.plant != "" {
-			if t.binary, err = buildPlanted(ctx, t.dir, h.plant); err != nil {
-				return err
-			}
-		}
 		return h.run(ctx)
 	}
 }
@@ -152,14 +145,7 @@ func (h *histories) harm(ctx context.Context) error {
 
 func (h *histories) conclude(targets []*target) {
 	res := history.Check(h.calls, history.Bound, time.Minute)
-	switch {
-	case h.plant == "":
-		h.report.Violations = append(h.report.Violations, res.Illegal...)
-	case len(res.Illegal) == 0:
-		h.report.violate("the planted bug %q was not caught", h.plant)
-	default:
-		h.report.note("the planted bug %q was caught:\n%s", h.plant, res.Illegal[0])
-	}
+	h.report.Violations = append(h.report.Violations, res.Illegal...)
 	for _, t := range targets {
 		for what, n := range t.strange {
 			h.report.violate("%s: %s, %d times", t.chain.name, what, n)

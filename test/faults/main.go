@@ -50,6 +50,7 @@ type trial struct {
 	seed     uint64
 	dir      string
 	binary   string
+	plant    string
 	progress io.Writer
 	report   report
 }
@@ -90,6 +91,7 @@ func (s *scenario) command(ctx context.Context, args []string, stdout, stderr io
 	asJSON := fs.Bool("json", false, "write the figures as JSON")
 	keep := fs.Bool("keep", false, "keep data and logs, and say where")
 	fs.StringVar(&t.binary, "binary", "", "a sallyport to try instead of building one")
+	fs.StringVar(&t.plant, "plant", "", "build the server with a bug, which has to be caught:"+plantNames())
 	run := s.flags(fs)
 	if err := fs.Parse(args); err != nil {
 		return 2
@@ -110,6 +112,7 @@ func (s *scenario) command(ctx context.Context, args []string, stdout, stderr io
 	}
 	err := t.run(ctx, s, run)
 	t.report.fold()
+	t.harvest()
 	if t.report.Rows != nil || len(t.report.Violations) > 0 {
 		err = errors.Join(err, t.report.write(stdout, *asJSON))
 	}
@@ -152,11 +155,29 @@ func (t *trial) run(ctx context.Context, s *scenario, run func(context.Context, 
 
 // build gives the binary to try.
 func (t *trial) build(ctx context.Context) (err error) {
-	if t.binary == "" {
+	switch {
+	case t.plant != "":
+		t.say("building a binary with the bug %q", t.plant)
+		t.binary, err = buildPlanted(ctx, t.dir, t.plant)
+	case t.binary == "":
 		t.say("building the static binary")
 		t.binary, err = sut.Build(ctx, t.dir, "cmd/sallyport")
 	}
 	return err
+}
+
+// harvest turns the verdict round when a bug was planted: then it has to be
+// caught.
+func (t *trial) harvest() {
+	if t.plant == "" || t.report.Rows == nil {
+		return
+	}
+	if len(t.report.Violations) == 0 {
+		t.report.violate("the planted bug %q was not caught", t.plant)
+		return
+	}
+	t.report.note("the planted bug %q was caught, %d stories; the first:\n%s", t.plant, len(t.report.Violations), t.report.Violations[0])
+	t.report.Violations = []string{}
 }
 
 // folder makes one below the trial's.

@@ -16,29 +16,38 @@ import (
 // another text for one file.
 type plant struct {
 	name, about string
-	file        string // in the sources
-	old, new    string // what stands there once, and what is put in its place
+	edits       []edit
 }
 
+// edit is a text that stands once in a file of the sources, and what is put in
+// its place.
+type edit struct{ file, old, new string }
+
 var plants = []plant{
-	{
-		name: "fork", about: "an ancestor within the grace time moves the session anew instead of getting its current token",
-		file: "internal/core/judge.go",
-		old:  "\tcase withinGrace(s, p):\n\t\treturn RefreshReplayed\n\tdefault:",
-		new:  "\tcase withinGrace(s, p):\n\t\treturn RefreshMoved\n\tdefault:",
-	},
-	{
-		name: "never-late", about: "an ancestor is answered however late it comes",
-		file: "internal/core/judge.go",
-		old:  "return p.Now-s.Moves[back] < s.GraceMS",
-		new:  "return true",
-	},
-	{
-		name: "deaf", about: "nodes do not hold tokens against the revocations they know",
-		file: "internal/core/revocations.go",
-		old:  "func (r *revocations) deadSession(id SessionID, sid, subject, account string) bool {\n",
-		new:  "func (r *revocations) deadSession(id SessionID, sid, subject, account string) bool {\n\tif sid != \"\" {\n\t\treturn false\n\t}\n",
-	},
+	{"fork", "an ancestor within the grace time moves the session anew instead of getting its current token", []edit{{
+		"internal/core/judge.go",
+		"\tcase withinGrace(s, p):\n\t\treturn RefreshReplayed\n\tdefault:",
+		"\tcase withinGrace(s, p):\n\t\treturn RefreshMoved\n\tdefault:",
+	}}},
+	{"never-late", "an ancestor is answered however late it comes", []edit{{
+		"internal/core/judge.go",
+		"return p.Now-s.Moves[back] < s.GraceMS",
+		"return true",
+	}}},
+	{"deaf", "access tokens are not held against revocations", []edit{{
+		"internal/core/revocations.go",
+		"func (r *revocations) deadSession(id SessionID, sid, subject, account string) bool {\n",
+		"func (r *revocations) deadSession(id SessionID, sid, subject, account string) bool {\n\tif sid != \"\" {\n\t\treturn false\n\t}\n",
+	}, {
+		"internal/core/verify.go",
+		"\tcase sess.RevokedAt != 0:\n\t\treturn nil, revoked(id, \"session revoked\")\n",
+		"",
+	}}},
+	{"hasty", "commits do not wait for the standby (for promote and failover)", []edit{{
+		"internal/store/postgres/connect.go",
+		"SELECT set_config('statement_timeout'",
+		"SELECT set_config('synchronous_commit', 'local', false), set_config('statement_timeout'",
+	}}},
 }
 
 // plantNames lists them for a flag's help.
@@ -65,19 +74,22 @@ func (p *plant) build(ctx context.Context, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	source := filepath.Join(root, filepath.FromSlash(p.file))
-	text, err := os.ReadFile(source)
-	if err != nil {
-		return "", fmt.Errorf("planting %s: %w", p.name, err)
+	replace := map[string]string{}
+	for i, e := range p.edits {
+		source := filepath.Join(root, filepath.FromSlash(e.file))
+		text, err := os.ReadFile(source)
+		if err != nil {
+			return "", fmt.Errorf("planting %s: %w", p.name, err)
+		}
+		if n := strings.Count(string(text), e.old); n != 1 {
+			return "", fmt.Errorf("planting %s: %s holds %d times what is to be replaced, want once: the source has changed, write the plant anew", p.name, e.file, n)
+		}
+		replace[source] = filepath.Join(dir, fmt.Sprintf("planted%d.go.txt", i))
+		if err := os.WriteFile(replace[source], []byte(strings.Replace(string(text), e.old, e.new, 1)), 0o600); err != nil {
+			return "", fmt.Errorf("planting %s: %w", p.name, err)
+		}
 	}
-	if n := strings.Count(string(text), p.old); n != 1 {
-		return "", fmt.Errorf("planting %s: %s holds %d times what is to be replaced, want once: the source has changed, write the plant anew", p.name, p.file, n)
-	}
-	changed := filepath.Join(dir, "planted.go.txt")
-	if err := os.WriteFile(changed, []byte(strings.Replace(string(text), p.old, p.new, 1)), 0o600); err != nil {
-		return "", fmt.Errorf("planting %s: %w", p.name, err)
-	}
-	b, err := json.Marshal(map[string]map[string]string{"Replace": {source: changed}})
+	b, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	if err != nil {
 		return "", fmt.Errorf("planting %s: %w", p.name, err)
 	}

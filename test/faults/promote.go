@@ -17,6 +17,7 @@ import (
 	"github.com/sallyport/sallyport/internal/store/pgtest"
 	"github.com/sallyport/sallyport/test/clients"
 	"github.com/sallyport/sallyport/test/faults/cluster"
+	"github.com/sallyport/sallyport/test/faults/links"
 	"github.com/sallyport/sallyport/test/faults/world"
 	"github.com/sallyport/sallyport/test/figures"
 )
@@ -28,8 +29,10 @@ type promote struct {
 	*trial
 	rounds, workers int
 	stall           time.Duration
+	cancel          bool
 
 	primary, standby *pgtest.Server
+	between          *links.Link // from the standby to the primary
 	way              *world.Switch
 	world            *world.World
 	crew             *clients.Crew
@@ -51,7 +54,8 @@ func promoteFlags(fs *flag.FlagSet) func(context.Context, *trial) error {
 	p := &promote{}
 	fs.IntVar(&p.rounds, "rounds", 6, "how many times the primary is killed")
 	fs.IntVar(&p.workers, "workers", 12, "clients at work")
-	fs.DurationVar(&p.stall, "stall", 7*time.Second, "in every other round, how long before that the standby hangs, so that commits wait for it in vain; 0 = never")
+	fs.DurationVar(&p.stall, "stall", 13*time.Second, "in every other round, how long before that the standby is cut off, so that commits wait for it in vain until they are given up; 0 = never")
+	fs.BoolVar(&p.cancel, "cancel", false, "meanwhile, cancel on the server what waits for the standby, twice a second")
 	return func(ctx context.Context, t *trial) error {
 		p.trial = t
 		if p.rounds < 1 || p.workers < 1 {
@@ -120,6 +124,21 @@ func (p *promote) attach(ctx context.Context) (err error) {
 	if p.standby, err = p.primary.Standby(ctx, p.dir, "standby"); err != nil {
 		return err
 	}
+	if p.between, err = links.New("standby", address(p.primary)); err != nil {
+		return err
+	}
+	host, port, err := net.SplitHostPort(p.between.Address)
+	if err != nil {
+		return err
+	}
+	err = p.standby.Configure(map[string]string{"primary_conninfo": fmt.Sprintf("'host=%s port=%s user=%s password=%s application_name=standby sslmode=disable'",
+		host, port, p.primary.User, p.primary.Password)})
+	if err == nil {
+		err = p.standby.Signal(syscall.SIGHUP)
+	}
+	if err != nil {
+		return err
+	}
 	if err := p.primary.Configure(map[string]string{"synchronous_standby_names": "'standby'"}); err != nil {
 		return err
 	}
@@ -140,17 +159,19 @@ func (p *promote) once(ctx context.Context, stalled bool) error {
 	var load sync.WaitGroup
 	load.Go(func() { p.crew.Load(loading, a) })
 	time.Sleep(time.Second + time.Duration(p.rng.Int64N(int64(time.Second))))
-	hung := processes(p.standby)
+	var err error
 	if stalled {
-		signalAll(hung, syscall.SIGSTOP)
-		time.Sleep(p.stall)
+		// Nothing arrives any more, and nothing lies in a buffer for later.
+		silence := toxic("timeout", map[string]any{"timeout": 0}, "upstream", "downstream")
+		if err = silence(p.between); err == nil {
+			p.hang(ctx)
+		}
 	}
 	killed := time.Now()
 	cluster.KillAll(processes(p.primary))
-	if stalled {
-		signalAll(hung, syscall.SIGCONT)
+	if err == nil {
+		err = p.failOver(ctx)
 	}
-	err := p.failOver(ctx)
 	promoted := time.Since(killed)
 	if err == nil {
 		time.Sleep(2 * time.Second) // of load on the new primary
@@ -175,6 +196,21 @@ func (p *promote) once(ctx context.Context, stalled bool) error {
 	return p.attach(ctx)
 }
 
+// hang lets commits wait for the standby in vain; where asked to, it cancels
+// the waits again and again, as an impatient operator would.
+func (p *promote) hang(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, p.stall)
+	defer stop()
+	if !p.cancel {
+		<-ctx.Done()
+	}
+	for ctx.Err() == nil {
+		sleep(ctx, 500*time.Millisecond)
+		// At the end of the time it is cut off itself.
+		_ = p.primary.Exec(ctx, "postgres", `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'`)
+	}
+}
+
 // failOver promotes the standby and points the nodes to it.
 func (p *promote) failOver(ctx context.Context) error {
 	ctx, stop := context.WithTimeout(ctx, time.Minute)
@@ -182,6 +218,7 @@ func (p *promote) failOver(ctx context.Context) error {
 	if err := p.standby.Exec(ctx, "postgres", `SELECT pg_promote()`); err != nil {
 		return fmt.Errorf("promoting the standby: %w", err)
 	}
+	p.between.Close()
 	p.way.Point(address(p.standby))
 	old := p.primary
 	p.primary, p.standby = p.standby, nil
@@ -226,10 +263,4 @@ func through(dsn, address string) (string, error) {
 	}
 	u.Host = address
 	return u.String(), nil
-}
-
-func signalAll(pids []int, sig syscall.Signal) {
-	for _, pid := range pids {
-		_ = syscall.Kill(pid, sig) // one that has ended needs none
-	}
 }
