@@ -185,6 +185,8 @@ func (a *App) ready(ctx context.Context) []httpd.Check {
 		{Name: "store", Err: a.engine.store.Ping(ctx)},
 		{Name: "revocations", Err: a.engine.service.Hearing(ctx)},
 		{Name: "keys", Err: a.engine.keys.Fault()},
+		{Name: "writes", Err: a.engine.store.WriteFault()},
+		{Name: "facts journal", Err: a.engine.service.JournalFault()},
 	}
 	checks = append(checks, a.nodeChecks()...)
 	if a.server.Draining() {

@@ -115,7 +115,7 @@ func (f *confirming) look(ctx context.Context) (err error) {
 // openOwn opens the journal of this node. A damaged one is set aside where it
 // is not needed.
 func (f *confirming) openOwn(path string) (*core.JournalState, error) {
-	j, err := journal.Open(journal.Config{Path: path, Logger: f.e.log})
+	j, err := journal.Open(journal.Config{Path: path, MakeRoom: f.e.makeRoom, Logger: f.e.log})
 	var damaged *journal.DamagedError
 	if errors.As(err, &damaged) && (f.how.EndEverything || f.how.JournalLost || len(f.how.Facts) > 0) {
 		f.report.SetAside = path + ".damaged-" + strconv.FormatInt(f.e.now(), 10)

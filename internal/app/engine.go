@@ -166,6 +166,9 @@ func (e *engine) openService(ctx context.Context, cfg *config.Config, o Options,
 		return err
 	}
 	e.metrics.watch(e.store, e.hasher)
+	if e.journal != nil {
+		e.metrics.watchJournal(e.journal, e.service)
+	}
 	return nil
 }
 

@@ -96,7 +96,7 @@ func (e *engine) judgeStore(ctx context.Context, cfg *config.Config) error {
 	if path == "" {
 		return core.JudgeStore(found, nil, e.shared())
 	}
-	if e.journal, err = journal.Open(journal.Config{Path: path, Logger: e.log}); err != nil {
+	if e.journal, err = journal.Open(journal.Config{Path: path, MakeRoom: e.makeRoom, Logger: e.log}); err != nil {
 		return err
 	}
 	known := e.journal.State()
@@ -147,7 +147,7 @@ func (e *engine) makeJournal(ctx context.Context, cfg *config.Config) error {
 	}
 	places := e.journalPlaces(cfg)
 	for i, path := range places {
-		e.journal, err = journal.Create(journal.Config{Path: path, Logger: e.log}, installation, incarnation)
+		e.journal, err = journal.Create(journal.Config{Path: path, MakeRoom: e.makeRoom, Logger: e.log}, installation, incarnation)
 		if err == nil {
 			return nil
 		}
@@ -156,6 +156,12 @@ func (e *engine) makeJournal(ctx context.Context, cfg *config.Config) error {
 		}
 	}
 	return fmt.Errorf("%w; name another place with facts_journal", err)
+}
+
+// makeRoom gives up the ballast of the data directory for the journal.
+func (e *engine) makeRoom() bool {
+	s, ok := e.store.(interface{ GiveUpBallast() bool })
+	return ok && s.GiveUpBallast()
 }
 
 // factsJournal is the journal for core, which knows none by a nil interface.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/httpd"
+	"github.com/sallyport/sallyport/internal/journal"
 	"github.com/sallyport/sallyport/internal/password"
 )
 
@@ -75,6 +76,13 @@ func (m *metrics) watch(store core.Store, hasher *password.Hasher) {
 	gauge("sallyport_store_batches", "Commits since start.", func() float64 { return float64(store.Stats().Batches) })
 	gauge("sallyport_store_size_bytes", "Size of the database file.", func() float64 { return float64(store.Stats().SizeBytes) })
 	gauge("sallyport_store_wal_bytes", "Size of the write-ahead log.", func() float64 { return float64(store.Stats().WALBytes) })
+	gauge("sallyport_store_writable", "1 while the last write worked and the ballast is there, else 0.", func() float64 {
+		if store.WriteFault() != nil {
+			return 0
+		}
+		return 1
+	})
+	gauge("sallyport_store_ballast_bytes", "Room kept back for revocations on a full disk; 0 when it was given up, or there is none.", func() float64 { return float64(store.Stats().Ballast) })
 	gauge("sallyport_hash_slots", "Password hashes that may run at once.", func() float64 { return float64(hasher.Stats().Slots) })
 	gauge("sallyport_hash_slots_in_use", "Password hashes running.", func() float64 { return float64(hasher.Stats().InUse) })
 	gauge("sallyport_hash_queue", "Logins waiting for a slot.", func() float64 {
@@ -83,6 +91,20 @@ func (m *metrics) watch(store core.Store, hasher *password.Hasher) {
 	})
 	gauge("sallyport_hash_refused", "Logins turned away since start because the queue was full.", func() float64 { return float64(hasher.Stats().Refused) })
 	gauge("sallyport_hash_seconds", "How long the last hash took.", func() float64 { return hasher.Stats().LastDuration.Seconds() })
+}
+
+// watchJournal adds gauges of the facts journal.
+func (m *metrics) watchJournal(j *journal.Journal, service *core.Service) {
+	gauge := func(name, help string, f func() float64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
+	}
+	gauge("sallyport_facts_journal_bytes", "Size of the facts journal.", func() float64 { return float64(j.Size()) })
+	gauge("sallyport_facts_journal_writable", "1 while the last write to the facts journal worked, else 0.", func() float64 {
+		if service.JournalFault() != nil {
+			return 0
+		}
+		return 1
+	})
 }
 
 func (m *metrics) handler() http.Handler {

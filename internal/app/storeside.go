@@ -50,7 +50,11 @@ func (e *engine) openStore(ctx context.Context, cfg *config.Config, o Options, s
 			return fmt.Errorf("there is no Sallyport data in %s; `sallyport serve` makes it, or name another directory with --data", e.dir)
 		}
 	}
-	s, err := sqlite.Open(ctx, sqlite.Config{Dir: e.dir, Create: serve, Now: e.now, Logger: e.log})
+	ballast := int64(cfg.Ballast)
+	if cfg.Dev {
+		ballast = 0 // a demo keeps no promises
+	}
+	s, err := sqlite.Open(ctx, sqlite.Config{Dir: e.dir, Create: serve, Now: e.now, Logger: e.log, Ballast: ballast})
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func (s *Store) SetAccountState(ctx context.Context, p *core.SetAccountStatePara
 		}
 	}
 	var a *core.Account
-	err := s.multi(ctx, func(t *tx) (err error) {
+	err := s.ending(ctx, p.State != core.Active, func(t *tx) (err error) {
 		a, err = scanAccount(t.row(`UPDATE accounts SET state = ?, version = version + 1 WHERE id = ? RETURNING `+accountColumns,
 			string(p.State), p.ID))
 		if err != nil {
@@ -117,7 +117,7 @@ func (s *Store) endAccountSessions(ctx context.Context, p *core.SetAccountStateP
 	const chunk = 200
 	for {
 		var n int64
-		err := s.single(ctx, func(t *tx) (err error) {
+		err := s.ending(ctx, true, func(t *tx) (err error) {
 			n, err = t.exec(`UPDATE sessions SET revoked_at = ?1, revoked_reason = 'account' WHERE key IN (
 				SELECT s.key FROM sessions s JOIN accounts a ON a.id = s.account
 				WHERE s.account = ?2 AND s.revoked_at = 0 AND s.epoch < a.ended_fact LIMIT ?3)`, max(p.Now, 1), p.ID, chunk)

@@ -157,7 +157,7 @@ func (s *Store) ChangeApplicationToken(ctx context.Context, p *core.ChangeApplic
 	}
 	query := `UPDATE app_tokens SET ` + change + ` = ? WHERE id = ? AND revoked_at = 0 RETURNING ` + appTokenColumns
 	var a *core.ApplicationToken
-	err := s.multi(ctx, func(t *tx) (err error) {
+	err := s.ending(ctx, p.Action != core.TokenResume, func(t *tx) (err error) {
 		if a, err = scanAppToken(t.row(query, value, p.ID)); err != nil {
 			return err
 		}

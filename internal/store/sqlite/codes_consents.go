@@ -69,7 +69,7 @@ func (s *Store) ListConsents(ctx context.Context, user string) (all []*core.Cons
 
 // DeleteConsent implements core.Consents.
 func (s *Store) DeleteConsent(ctx context.Context, p *core.DeleteConsentParams) error {
-	return s.multi(ctx, func(t *tx) error {
+	return s.ending(ctx, true, func(t *tx) error {
 		n, err := t.exec(`DELETE FROM oauth_consents WHERE user = ? AND client = ?`, p.User, p.Client)
 		if err != nil {
 			return err

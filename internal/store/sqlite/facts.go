@@ -21,7 +21,7 @@ func (t *tx) addFact(f core.Fact) (number int64, err error) {
 // AddFact implements core.Facts.
 func (s *Store) AddFact(ctx context.Context, p *core.AddFactParams) (*core.Fact, error) {
 	f := p.Fact
-	err := s.multi(ctx, func(t *tx) (err error) {
+	err := s.ending(ctx, true, func(t *tx) (err error) {
 		if f.Number, err = t.addFact(f); err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (s *Store) AddFact(ctx context.Context, p *core.AddFactParams) (*core.Fact,
 
 // SkipFacts implements core.Facts.
 func (s *Store) SkipFacts(ctx context.Context, p *core.SkipFactsParams) error {
-	return s.multi(ctx, func(t *tx) error {
+	return s.ending(ctx, true, func(t *tx) error {
 		// The table has no row before the first fact.
 		_, err := t.exec(`INSERT INTO sqlite_sequence (name, seq) SELECT 'facts', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'facts')`)
 		if err != nil {

@@ -46,7 +46,7 @@ func (s *Store) ListKeys(ctx context.Context) (all []core.KeyRow, err error) {
 // ChangeKey implements core.KeyRows. A key that becomes active retires the one
 // that was, in the same step, so that a set is never without.
 func (s *Store) ChangeKey(ctx context.Context, p *core.ChangeKeyParams) error {
-	return s.multi(ctx, func(t *tx) error {
+	return s.ending(ctx, p.To == core.KeyDropped, func(t *tx) error {
 		var mount, kind string
 		err := noRow(t.row(`SELECT mount, kind FROM signing_keys WHERE id = ? AND state = ?`, p.ID, string(p.From)).Scan(&mount, &kind))
 		if errors.Is(err, core.ErrNoRow) {

@@ -14,10 +14,12 @@ func (s *Store) MetaGet(ctx context.Context, name string) (value string, err err
 	return value, err
 }
 
-// MetaSetOnce implements core.Meta.
+// MetaSetOnce implements core.Meta. It, AddIssuer and SyncMounts are what a
+// start writes: on a full disk the ballast is given up for them, so that a
+// server can be started that verifies.
 func (s *Store) MetaSetOnce(ctx context.Context, name, value string) (string, error) {
 	var inForce string
-	err := s.multi(ctx, func(t *tx) error {
+	err := s.ending(ctx, true, func(t *tx) error {
 		if _, err := t.exec(`INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING`, name, value); err != nil {
 			return err
 		}
@@ -60,7 +62,7 @@ func (s *Store) Issuers(ctx context.Context) (all []string, err error) {
 // AddIssuer implements core.Meta.
 func (s *Store) AddIssuer(ctx context.Context, issuer string, now int64) (int64, error) {
 	var number int64
-	err := s.multi(ctx, func(t *tx) error {
+	err := s.ending(ctx, true, func(t *tx) error {
 		_, err := t.exec(`INSERT INTO issuers (number, issuer, created_at)
 			SELECT coalesce(max(number), 0) + 1, ?, ? FROM issuers WHERE true ON CONFLICT DO NOTHING`, issuer, now)
 		if err != nil {
@@ -78,7 +80,8 @@ func (s *Store) AddIssuer(ctx context.Context, issuer string, now int64) (int64,
 // SyncMounts implements core.Meta.
 func (s *Store) SyncMounts(ctx context.Context, now int64, mounts []core.MountRow) ([]core.MountRow, error) {
 	var all []core.MountRow
-	err := s.multi(ctx, func(t *tx) error {
+	err := s.ending(ctx, true, func(t *tx) error {
+		all = nil
 		for i := range mounts {
 			m := &mounts[i]
 			_, err := t.exec(`INSERT INTO mounts (id, contract, host, prefix, account, first_seen_at, seen_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)

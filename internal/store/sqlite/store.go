@@ -27,6 +27,9 @@ type Config struct {
 	Create bool         // make the directory (0700) and the store if there is none
 	Now    func() int64 // Unix milliseconds: for what Open itself creates, and for Stats
 	Logger *slog.Logger // nil = say nothing
+	// Ballast is how many bytes of the disk are kept back for steps that end
+	// something; 0 keeps none.
+	Ballast int64
 }
 
 // Store is a data directory opened by this process.
@@ -44,6 +47,9 @@ type Store struct {
 	closed  bool
 	queue   chan *step
 	written chan struct{} // closed when the writer is done
+	closing chan struct{} // closed when Close begins
+	tended  chan struct{} // closed when tend is done
+	room    roominess
 	changes chan struct{}
 
 	// The writer goroutine's own, after Open.
@@ -81,6 +87,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		readers: make(chan *conn, readersMax),
 		queue:   make(chan *step, queueMax),
 		written: make(chan struct{}),
+		closing: make(chan struct{}),
+		tended:  make(chan struct{}),
 		changes: make(chan struct{}, 1),
 	}
 	if err := s.open(ctx, dir, cfg.Create); err != nil {
@@ -90,7 +98,14 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	for range readersMax {
 		s.readers <- nil
 	}
+	s.room.ballast = newBallast(dir, cfg.Ballast)
+	if s.room.ballast.gone() {
+		if err := s.room.ballast.make(); err != nil {
+			s.log.Warn("store: the disk is nearly full; only what ends something is written until there is room for the ballast", "bytes", cfg.Ballast, "err", err)
+		}
+	}
 	go s.write()
+	go s.tend()
 	return s, nil
 }
 
@@ -253,8 +268,12 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Stats implements core.Store.
 func (s *Store) Stats() core.StoreStats {
+	s.room.mu.Lock()
+	kept := s.room.ballast.bytes()
+	s.room.mu.Unlock()
 	return core.StoreStats{
-		Steps: s.steps.Load(), Batches: s.batches.Load(), Queue: len(s.queue),
+		Ballast: kept,
+		Steps:   s.steps.Load(), Batches: s.batches.Load(), Queue: len(s.queue),
 		SizeBytes: sizeOf(s.path), WALBytes: sizeOf(s.path + "-wal"), LastCommit: s.lastCommit.Load(),
 	}
 }
@@ -276,8 +295,10 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
+	close(s.closing)
 	close(s.queue)
 	s.gate.Unlock()
+	<-s.tended
 	<-s.written
 	s.dumps.Wait()
 	for range readersMax { // each comes back when its reader is done

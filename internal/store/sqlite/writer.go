@@ -16,9 +16,12 @@ const (
 // step is one unit of work for the writer.
 type step struct {
 	run  func(*tx) error
-	many bool       // several statements: undo them together when it fails
-	done chan error // room for one: the writer never waits for a caller
-	err  error      // of the step alone, until the commit is known
+	many bool // several statements: undo them together when it fails
+	// vital steps end something: on a full disk the ballast is given up for
+	// them. Their run must bear to be run again after the transaction failed.
+	vital bool
+	done  chan error // room for one: the writer never waits for a caller
+	err   error      // of the step alone, until the commit is known
 }
 
 // tx is what a step works with: the writer's connection inside the open
@@ -80,12 +83,22 @@ func (s *Store) multi(ctx context.Context, run func(*tx) error) error {
 	return s.submit(ctx, &step{run: run, many: true})
 }
 
+// ending is multi for a step that, if ends is true, ends something.
+func (s *Store) ending(ctx context.Context, ends bool, run func(*tx) error) error {
+	return s.submit(ctx, &step{run: run, many: true, vital: ends})
+}
+
 // submit hands a step to the writer and waits for the commit. Results travel
 // in variables of run's closure; they count only when submit returned nil or
 // the step's own error.
 func (s *Store) submit(ctx context.Context, st *step) error {
 	if ctx.Err() != nil {
 		return gone(ctx)
+	}
+	if !st.vital {
+		if err := s.turnedAway(); err != nil {
+			return err
+		}
 	}
 	st.done = make(chan error, 1)
 	s.gate.RLock()
@@ -141,13 +154,14 @@ func (s *Store) commit(batch []*step) {
 	var done batchResult
 	err := s.attempt(batch, &done)
 	if err != nil {
-		// What a step found inside a transaction that did not commit, even a
-		// refusal, is not to be believed.
-		err = fmt.Errorf("%w: %w", core.ErrStoreUnavailable, err)
-		for _, st := range batch {
-			st.done <- err
+		if rest, ok := s.salvage(err, batch); ok {
+			batch, done = rest, batchResult{}
+			err = s.attempt(batch, &done)
 		}
-		s.log.Error("store: a transaction failed; its steps were refused", "steps", len(batch), "err", err)
+	}
+	s.noteWrite(err)
+	if err != nil {
+		s.refuse(err, batch)
 		return
 	}
 	s.chain = done.chain
@@ -163,6 +177,19 @@ func (s *Store) commit(batch []*step) {
 	for _, st := range batch {
 		st.done <- outward(st.err)
 	}
+}
+
+// refuse answers the steps of a transaction that failed. What a step found
+// inside it, even a refusal, is not to be believed.
+func (s *Store) refuse(err error, batch []*step) {
+	if len(batch) == 0 {
+		return
+	}
+	err = fmt.Errorf("%w: %w", core.ErrStoreUnavailable, err)
+	for _, st := range batch {
+		st.done <- err
+	}
+	s.log.Error("store: a transaction failed; its steps were refused", "steps", len(batch), "err", err)
 }
 
 // batchResult is what memory takes over once the batch is committed.
