@@ -114,12 +114,21 @@ func (a *API) do(ctx context.Context, r request) (ans *Answer, err error) {
 	return ans, nil
 }
 
+// manner says how clients try again.
+func (a *API) manner() string {
+	if a.Tries > 0 {
+		return fmt.Sprintf("tried %d times", a.Tries)
+	}
+	return fmt.Sprintf("tried for %s", a.Patience)
+}
+
 // persist tries until try says that it is done or patience ends. It gives the
 // last error.
 func (a *API) persist(ctx context.Context, try func(Node) (bool, error)) error {
 	begin, pause := time.Now(), 20*time.Millisecond
+	first := int(a.turn.Add(1) % uint64(len(a.Nodes)))
 	for n := 1; ; n++ {
-		done, err := try(a.Nodes[a.turn.Add(1)%uint64(len(a.Nodes))])
+		done, err := try(a.Nodes[(first+n)%len(a.Nodes)])
 		if done || time.Since(begin) >= a.Patience || n == a.Tries {
 			return err
 		}

@@ -63,7 +63,7 @@ func (w *Worker) load(ctx context.Context, a *API) {
 			if err := acts[i].do(w, a); err != nil {
 				w.crew.unknown(acts[i].name)
 				if a.Patience > 0 && w.crew.ctx.Err() == nil {
-					w.crew.Violate(Silent, "worker %d: %s had no answer within %s: %v", w.n, acts[i].name, a.Patience, err)
+					w.crew.Violate(Silent, "worker %d: %s had no good answer (%s): %v", w.n, acts[i].name, a.manner(), err)
 				}
 				return
 			}
