@@ -175,7 +175,7 @@ func (v *dumpView) Close() error {
 	v.s = nil
 	var err error
 	if v.tx != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), closing)
+		ctx, cancel := context.WithTimeout(context.Background(), goodOrder)
 		defer cancel()
 		err = v.tx.Rollback(ctx) // it only read
 	}

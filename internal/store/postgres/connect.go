@@ -63,11 +63,15 @@ func (s *Store) newPool(ctx context.Context, conf *pgx.ConnConfig, size int) (*p
 	}
 	pc.ConnConfig = conf.Copy()
 	pc.MaxConns, pc.MinConns = int32(size), 0
-	if s.cfg.Pooler != TransactionPooler { // there, what is set would be somebody else's after the transaction
-		pc.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
-			_, err := c.Exec(ctx, s.limits(false))
-			return err
+	pc.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		// Where nothing is prepared, the type of a parameter is told by its value.
+		c.TypeMap().RegisterDefaultPgType([16]byte{}, "uuid")
+		c.TypeMap().RegisterDefaultPgType([][16]byte{}, "_uuid")
+		if s.cfg.Pooler == TransactionPooler {
+			return nil // what is set would be somebody else's after the transaction
 		}
+		_, err := c.Exec(ctx, s.limits(false))
+		return err
 	}
 	pc.MaxConnIdleTime = 5 * time.Minute
 	pc.MaxConnLifetime, pc.MaxConnLifetimeJitter = time.Hour, 10*time.Minute

@@ -182,7 +182,7 @@ func (s *Store) sayGoodbye() {
 	if !s.cfg.Serve {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	ctx, cancel := context.WithTimeout(context.Background(), goodOrder)
 	defer cancel()
 	err := s.again(ctx, s.aside, func(c *pgxpool.Conn) error {
 		_, err := c.Exec(ctx, `DELETE FROM nodes WHERE id = $1`, s.node)

@@ -15,8 +15,8 @@ import (
 	"github.com/sallyport/sallyport/internal/core"
 )
 
-// closing bounds what is done for good order when something ends.
-const closing = 2 * time.Second
+// goodOrder bounds what is done for good order when something ends.
+const goodOrder = 2 * time.Second
 
 // retriesMax is how often a step that did nothing is tried again.
 const retriesMax = 5
@@ -221,7 +221,7 @@ func (t *tx) whole(ctx context.Context, c *pgxpool.Conn, run func(*tx) error) (e
 	}
 	defer func() {
 		if err != nil {
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodOrder)
 			defer cancel()
 			_ = dbtx.Rollback(last) // it is over already, or its connection is closed
 		}
