@@ -160,7 +160,7 @@ func (e *engine) openService(ctx context.Context, cfg *config.Config, o Options,
 		MaxStalenessMS: cfg.MaxStaleness.Milliseconds(), Observer: e.metrics, Log: e.log,
 		Stranger:       limit.Policy{Burst: int64(cfg.Limits.StrangerFailures), Interval: cfg.Limits.StrangerRetry.Milliseconds()},
 		KnownNetworkMS: cfg.Limits.KnownNetwork.Milliseconds(), Journal: e.factsJournal(),
-		AuditKeepMS:    cfg.Audit.Keep.Milliseconds(),
+		AuditKeepMS: cfg.Audit.Keep.Milliseconds(),
 	})
 	if err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestTheListIsThere(t *testing.T) {
+func TestSecurity48_TheListIsThere(t *testing.T) {
 	set, err := decode(passwordsData)
 	if err != nil || len(set) < 80_000 || !slices.IsSorted(set) {
 		t.Fatalf("%d words, %v", len(set), err)

@@ -154,8 +154,8 @@ func TestSecurity52_SpellingsShareTheCounter(t *testing.T) {
 	}
 }
 
-// TestRepeatedWrongPassword: a device with last year's password is one guess.
-func TestRepeatedWrongPassword(t *testing.T) {
+// TestSecurity50_SamePasswordIsOneGuess: a device with last year's password is one guess.
+func TestSecurity50_SamePasswordIsOneGuess(t *testing.T) {
 	m := itempath("item", core.DefaultAccount)
 	w := newWorldWith(t, core.Config{Stranger: limit.Policy{Burst: 5, Interval: 10 * minute}}, sharedHasher(), m)
 	w.user("ann")
@@ -274,9 +274,9 @@ func TestFullQueueGivesBack(t *testing.T) {
 	}
 }
 
-// TestNetworkBudget: one network trying many names is refused without a word
+// TestSecurity50_NetworksHaveABudget: one network trying many names is refused without a word
 // on any name, and gets its attempts on the name back.
-func TestNetworkBudget(t *testing.T) {
+func TestSecurity50_NetworksHaveABudget(t *testing.T) {
 	m := itempath("item", core.DefaultAccount)
 	w := newWorld(t, m)
 	w.user("ann")
@@ -323,9 +323,9 @@ func (a *atomicErr) get() error {
 	return a.err
 }
 
-// TestUnlistedProxyIsNoNetwork: everybody behind it looks like one address, so
+// TestSecurity50_UnlistedProxyIsNoNetwork: everybody behind it looks like one address, so
 // it is neither known nor learned.
-func TestUnlistedProxyIsNoNetwork(t *testing.T) {
+func TestSecurity50_UnlistedProxyIsNoNetwork(t *testing.T) {
 	m := itempath("item", core.DefaultAccount)
 	w := newWorldWith(t, core.Config{Stranger: limit.Policy{Burst: 2, Interval: 10 * minute}}, sharedHasher(), m)
 	u := w.user("ann")
@@ -404,6 +404,67 @@ func TestAdmissionWritesNothing(t *testing.T) {
 	}
 	if n := w.disk.Stats().Steps - before; n != 0 {
 		t.Fatalf("refusals by admission took %d steps of the store", n)
+	}
+	w.in(m, "ann")
+}
+
+// TestSecurity50_KnownForThirtyDays: a network counts as known for 30 days after
+// the last login from it, and not a moment longer.
+func TestSecurity50_KnownForThirtyDays(t *testing.T) {
+	m := itempath("item", core.DefaultAccount)
+	w := newWorldWith(t, core.Config{Stranger: limit.Policy{Burst: 3, Interval: 10 * minute}}, sharedHasher(), m)
+	w.user("ann")
+	w.in(m, "ann")
+	locked := func() {
+		t.Helper()
+		for i := range 4 {
+			_, err := w.login(m, "ann", fmt.Sprint("guess number ", i, w.clock.Load()), network(i))
+			wantCode(t, err, core.BadCredentials)
+		}
+		_, err := w.login(m, "ann", right, office)
+		wantCode(t, err, core.BadCredentials)
+	}
+	w.sleep(30*day - 1)
+	locked()
+	w.in(m, "ann") // known, and for another 30 days from now on
+	w.sleep(30*day - 1)
+	locked()
+	w.in(m, "ann")
+	w.sleep(30 * day)
+	locked()
+	_, err := w.login(m, "ann", right, home)
+	wantCode(t, err, core.BadCredentials)
+}
+
+// TestSecurity50_OwnersSuccessIsNobodyElses: the owner's logins give strangers
+// no guess, and strangers' right guess (an owner on the way) does not spend the
+// budget of a known network.
+func TestSecurity50_OwnersSuccessIsNobodyElses(t *testing.T) {
+	m := itempath("item", core.DefaultAccount)
+	w := newWorldWith(t, core.Config{Stranger: limit.Policy{Burst: 5, Interval: 10 * minute}}, sharedHasher(), m)
+	w.user("ann")
+	w.in(m, "ann")
+	guesses := func(n, from int) (judged int) {
+		for i := range n {
+			_, err := w.login(m, "ann", fmt.Sprint("guess number ", from+i), network(from+i))
+			if e, ok := err.(*core.Error); ok && e.Reason == "wrong password" {
+				judged++
+			}
+		}
+		return judged
+	}
+	if n := guesses(3, 0); n != 3 {
+		t.Fatalf("%d judged", n)
+	}
+	for range 5 {
+		w.in(m, "ann")
+	}
+	if n := guesses(5, 10); n != 2 {
+		t.Fatalf("%d guesses of strangers were judged after the owner's logins, want the 2 that were left", n)
+	}
+	for i := range 19 { // her own mistypings, while strangers are locked out
+		_, err := w.login(m, "ann", fmt.Sprint("mistyped ", i), home)
+		wantCode(t, err, core.BadCredentials)
 	}
 	w.in(m, "ann")
 }

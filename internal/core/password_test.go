@@ -7,10 +7,10 @@ import (
 	"github.com/sallyport/sallyport/internal/core"
 )
 
-// TestContextWords: what a guesser who knows the person, the customer and the
+// TestSecurity48_ContextWords: what a guesser who knows the person, the customer and the
 // host tries first is refused, wherever a password is set; the words say what
 // to do and never repeat the password.
-func TestContextWords(t *testing.T) {
+func TestSecurity48_ContextWords(t *testing.T) {
 	w := newWorld(t, itempath("item", core.DefaultAccount))
 	_, err := w.svc.CreateAccount(w.ctx, admin, "bluecrane")
 	w.must(err)

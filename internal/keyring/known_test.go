@@ -26,6 +26,8 @@ func TestSecurity12_PublicSecretsAreRecognised(t *testing.T) {
 		"abcdefghijklmnopqrstuvwxyzabcdefghijklmnop",
 		"31415926535897932384626433832795",
 		"testtesttesttesttesttesttesttest",
+		"liverpool", "P@ssw0rd", "wangzilong1984", "susan2008", "1974-06-21",
+		"63b5d085-fdea-463b-8a18-151e0d4a3eda",
 	} {
 		if knownReason([]byte(secret)) == "" {
 			t.Errorf("%q counts as private", secret)

@@ -25,7 +25,7 @@ func drain(p Policy, s State, now int64) (State, int64, Decision) {
 	}
 }
 
-func TestStrangersGetHundredThenOneEveryTenMinutes(t *testing.T) {
+func TestSecurity50_HundredThenOneEveryTenMinutes(t *testing.T) {
 	p := Strangers()
 	s, n, d := drain(p, State{}, t0)
 	if n != 100 || d.RetryAfter != 10*minute || d.Remaining != 0 {
@@ -56,7 +56,7 @@ func TestRefusalsChangeNothing(t *testing.T) {
 	}
 }
 
-func TestKnownIsForgivenBySuccessStrangersAreNot(t *testing.T) {
+func TestSecurity50_BudgetsNeverResetEachOther(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		p     Policy

@@ -68,9 +68,9 @@ func TestSecurity47_Policy(t *testing.T) {
 	}
 }
 
-// TestPolicyWholeLength: NIST SP 800-63B-4 3.1.1.2: 64 characters and more are
+// TestSecurity47_WholePasswordCounts: NIST SP 800-63B-4 3.1.1.2: 64 characters and more are
 // taken, and every one of them counts.
-func TestPolicyWholeLength(t *testing.T) {
+func TestSecurity47_WholePasswordCounts(t *testing.T) {
 	var text strings.Builder
 	for i := range 200 {
 		fmt.Fprintf(&text, "otter %d kneads ", i*i)

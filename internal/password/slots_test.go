@@ -70,7 +70,7 @@ func (l *line) finish(want ...string) {
 	}
 }
 
-func TestNetworksTakeTurns(t *testing.T) {
+func TestSecurity50_NetworksTakeTurns(t *testing.T) {
 	inBubble(t, 1, 100, func(l *line) {
 		for i := range 5 {
 			l.join(l.t.Context(), fmt.Sprint("flood", i), network("192.0.2.0/24"))
@@ -81,7 +81,7 @@ func TestNetworksTakeTurns(t *testing.T) {
 	})
 }
 
-func TestManyPrefixesOfOneCustomerCountOnce(t *testing.T) {
+func TestSecurity50_PrefixesOfOneCustomerCountOnce(t *testing.T) {
 	inBubble(t, 1, 100, func(l *line) {
 		l.join(l.t.Context(), "first", network("192.0.2.0/24"))
 		for i := range 4 { // four /64 of one /48
@@ -93,7 +93,7 @@ func TestManyPrefixesOfOneCustomerCountOnce(t *testing.T) {
 	})
 }
 
-func TestSharedCallersNeverTakeKeptSlots(t *testing.T) {
+func TestSecurity50_HalfTheSlotsAreKept(t *testing.T) {
 	inBubble(t, 4, 100, func(l *line) {
 		for i := range 10 {
 			l.join(l.t.Context(), fmt.Sprint("s", i), network(fmt.Sprintf("10.0.%d.0/24", i)))
@@ -235,8 +235,8 @@ func TestSlotsUnderLoad(t *testing.T) {
 	}
 }
 
-// TestTurnedAway: the question tells what asking for a slot would.
-func TestTurnedAway(t *testing.T) {
+// TestSecurity50_HalfTheQueueIsKept: the question tells what asking for a slot would.
+func TestSecurity50_HalfTheQueueIsKept(t *testing.T) {
 	lane := func(n int) Lane {
 		return Lane{Network: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(n), 0}), 24)}
 	}

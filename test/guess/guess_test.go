@@ -33,10 +33,10 @@ func TestAreaUnderROC(t *testing.T) {
 	}
 }
 
-// TestCommands runs both measurements, as short as can be: that they work, not
+// TestSecurity51_TimeAndAnswersAreAlike runs both measurements, as short as can be: that they work, not
 // how fast this machine is now. What does not depend on it is held: answers
 // that differ, refusals that are none, an owner kept out, too much memory.
-func TestCommands(t *testing.T) {
+func TestSecurity51_TimeAndAnswersAreAlike(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds and runs a server")
 	}

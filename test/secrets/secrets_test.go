@@ -95,7 +95,7 @@ type world struct {
 
 const callback = "https://app.example/callback"
 
-func TestNoSecretLeaves(t *testing.T) {
+func TestSecurity58_NoSecretLeaves(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds and runs a server")
 	}
