@@ -61,16 +61,20 @@ type floodReport struct {
 	Refused int64   `json:"refused_by_admission"`
 	Failed  int64   `json:"failed"`
 	// FailedFirst is what the first of those got.
-	FailedFirst     string  `json:"failed_first,omitempty"`
-	NoRetryAfter    int64   `json:"refused_without_retry_after"`
-	RefusedP50      float64 `json:"refused_p50_ms"`
-	RefusedP99      float64 `json:"refused_p99_ms"`
-	RefusedMost     float64 `json:"refused_most_ms"`
-	QuietP50        float64 `json:"refresh_quiet_p50_ms"`
-	QuietP99        float64 `json:"refresh_quiet_p99_ms"`
-	FloodP50        float64 `json:"refresh_flooded_p50_ms"`
-	FloodP99        float64 `json:"refresh_flooded_p99_ms"`
-	Ratio           float64 `json:"refresh_p99_ratio"`
+	FailedFirst  string  `json:"failed_first,omitempty"`
+	NoRetryAfter int64   `json:"refused_without_retry_after"`
+	RefusedP50   float64 `json:"refused_p50_ms"`
+	RefusedP99   float64 `json:"refused_p99_ms"`
+	RefusedMost  float64 `json:"refused_most_ms"`
+	QuietP50     float64 `json:"refresh_quiet_p50_ms"`
+	QuietP99     float64 `json:"refresh_quiet_p99_ms"`
+	FloodP50     float64 `json:"refresh_flooded_p50_ms"`
+	FloodP99     float64 `json:"refresh_flooded_p99_ms"`
+	Ratio        float64 `json:"refresh_p99_ratio"`
+	// How long the server's threads, ready to run, waited for a processor, in
+	// milliseconds a second: what other programs on the machine did to the figures.
+	QuietWait       float64 `json:"waited_for_processor_quiet_ms_per_s"`
+	FloodWait       float64 `json:"waited_for_processor_flooded_ms_per_s"`
 	Refreshes       int     `json:"refreshes_flooded"`
 	OwnerLogins     int     `json:"owner_logins"`
 	OwnerRefused    int     `json:"owner_logins_refused"`
@@ -95,17 +99,21 @@ func (f *flood) run(ctx context.Context) (report, error) {
 	var quiet, flooded, refused, owner []time.Duration
 	for i := range f.runs {
 		f.say("run %d of %d: quiet", i+1, f.runs)
+		waited := runDelay(f.server.PID())
 		times, err := f.refresh(ctx)
 		if err != nil {
 			return nil, err
 		}
+		f.rep.QuietWait += f.perSecond(runDelay(f.server.PID()) - waited)
 		quiet = append(quiet, times...)
 		if f.base == 0 {
 			f.base = resident(f.server.PID())
 		}
 		f.say("run %d of %d: flooded", i+1, f.runs)
 		a := f.attack(ctx)
+		waited = runDelay(f.server.PID())
 		times, err = f.refresh(ctx)
+		f.rep.FloodWait += f.perSecond(runDelay(f.server.PID()) - waited)
 		a.end()
 		if err != nil {
 			return nil, err
@@ -122,6 +130,12 @@ func (f *flood) run(ctx context.Context) (report, error) {
 	r.Ratio, r.Refreshes = r.FloodP99/r.QuietP99, len(flooded)
 	r.OwnerLogins, r.OwnerP99 = len(owner), ms(quantile(owner, 0.99))
 	return r, f.memory(ctx)
+}
+
+// perSecond makes a time within one of the stretches its share of a second, in
+// milliseconds.
+func (f *flood) perSecond(d time.Duration) float64 {
+	return ms(d) / f.length.Seconds() / float64(f.runs)
 }
 
 // prepare makes the users, logs the chains in, and the owner, whose network is
@@ -383,6 +397,7 @@ func (r *floodReport) table(w io.Writer) {
 	line("refreshes, quiet", "p50 %.2f ms, p99 %.2f ms", r.QuietP50, r.QuietP99)
 	line("refreshes, flooded", "p50 %.2f ms, p99 %.2f ms", r.FloodP50, r.FloodP99)
 	line("ratio of p99", "%.2f (promised: 2)", r.Ratio)
+	line("waited for a processor", "%.0f ms a second quiet, %.0f flooded; much more than a few says that others use this machine", r.QuietWait, r.FloodWait)
 	line("owner's logins", "%d, refused %d, p99 %.0f ms", r.OwnerLogins, r.OwnerRefused, r.OwnerP99)
 	line("memory", "base %.0f MiB, most %.0f MiB (promised: %.0f with %d slots)", r.BaseMiB, r.MostMiB, r.AllowedMiB, r.Slots)
 	line("log", "%.0f bytes a wrong login", r.LogBytesPerSent)

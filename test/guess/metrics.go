@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // metric reads one unlabelled figure from the private listener.
@@ -61,4 +62,21 @@ func status(pid, name string) int64 {
 	var n int64
 	_, _ = fmt.Sscan(rest, &n) // 0 where it is missing
 	return n
+}
+
+// runDelay is how long the threads of a process have waited for a processor
+// since they started.
+func runDelay(pid int) (waited time.Duration) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid)) // the pattern is good
+	for _, name := range files {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			continue // a thread that ended meanwhile
+		}
+		var ran, delay int64
+		if _, err := fmt.Sscan(string(raw), &ran, &delay); err == nil {
+			waited += time.Duration(delay)
+		}
+	}
+	return waited
 }
