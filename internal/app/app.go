@@ -175,7 +175,7 @@ func (a *App) newServer() (*httpd.Server, error) {
 			Observe: func(o httpd.Observation) { a.engine.metrics.observe(o) },
 		},
 		ReadHeaderTimeout: cfg.Limits.HeaderTimeout, IdleTimeout: cfg.Limits.IdleTimeout,
-		ShutdownTimeout: cfg.ShutdownTimeout, MaxConns: cfg.Limits.Connections,
+		ShutdownTimeout: cfg.ShutdownTimeout, MaxConns: cfg.Limits.Connections, MaxPerPeer: cfg.Limits.ConnectionsPerPeer,
 	})
 }
 

@@ -166,7 +166,10 @@ type words struct {
 }
 
 // Token implements gateway.Words.
-func (w words) Token(r *http.Request) (string, error) { return w.c.Token(r) }
+func (w words) Token(r *http.Request) (tok string, ambient bool, err error) { return w.c.TokenPlace(r) }
+
+// Cookies implements gateway.Words.
+func (w words) Cookies() []string { return w.c.TokenCookies() }
 
 // RenderRefusal implements gateway.Words.
 func (w words) RenderRefusal(_ *http.Request, err error) gateway.Refusal {
@@ -179,7 +182,13 @@ type bearerWords struct{}
 
 // Token implements gateway.Words. Without a bearer token there is none: the
 // contracts' clients put theirs elsewhere.
-func (bearerWords) Token(r *http.Request) (string, error) { return oauth.BearerToken(r) }
+func (bearerWords) Token(r *http.Request) (tok string, ambient bool, err error) {
+	tok, err = oauth.BearerToken(r)
+	return tok, false, err
+}
+
+// Cookies implements gateway.Words.
+func (bearerWords) Cookies() []string { return nil }
 
 // RenderRefusal implements gateway.Words.
 func (bearerWords) RenderRefusal(_ *http.Request, err error) gateway.Refusal {
@@ -197,6 +206,10 @@ func (a *App) newGateway() (*gateway.Gateway, error) {
 		Timeouts: gateway.Timeouts{Dial: cfg.UpstreamTimeout.Connect, ResponseHeader: cfg.UpstreamTimeout.ResponseHeader, IdleConn: cfg.UpstreamTimeout.Idle},
 		Auth:     a.engine.service, Headers: gateway.IdentityHeaders(cfg.Gateway.IdentityHeaders),
 		Proxies: proxies, Now: a.engine.now, Logger: a.opts.Logger,
+		PassCookies: cfg.Gateway.PassCookies, MaxRequests: httpd.ConnBudget(cfg.Limits.Connections),
+	}
+	if cfg.CORS.Credentials {
+		gc.Origins = cfg.CORS.Origins
 	}
 	upstream := cfg.Upstream
 	if a.demo != nil && upstream == "" {

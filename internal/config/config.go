@@ -46,6 +46,8 @@ type Config struct {
 		// CORS is "own" or "upstream".
 		CORS            string
 		IdentityHeaders IdentityHeaders
+		// PassCookies lets the upstream see the cookies that tokens lie in.
+		PassCookies bool
 	}
 	ForwardAuth struct{ Proxies []string }
 
@@ -127,6 +129,8 @@ type Limits struct {
 	RequestTimeout, HeaderTimeout, IdleTimeout time.Duration
 	// Connections 0 derives the bound from the descriptors of the process.
 	Connections int
+	// ConnectionsPerPeer 0 is a quarter of Connections.
+	ConnectionsPerPeer int
 	// StrangerFailures is how many wrong passwords networks that never logged
 	// in to a name may try; then one attempt per StrangerRetry is let through.
 	StrangerFailures int

@@ -156,6 +156,10 @@ func bindGateway(c *Config) []Key {
 			Doc: "Who answers a browser's CORS preflight on proxied paths: upstream, or own, which uses the cors settings. A preflight is never refused for want of a token.",
 		},
 		{
+			Name: "gateway.pass_cookies", Kind: KindBool, Default: "false", ptr: &c.Gateway.PassCookies,
+			Doc: "Passes the cookies that contracts read access tokens from on to the upstream, for an API that reads them itself. Otherwise they end here; other cookies always pass.",
+		},
+		{
 			Name: "gateway.identity_headers.user", Kind: KindString, Default: "X-Sallyport-User", ptr: &h.User, check: headerName,
 			Doc: "The header that tells the upstream the login name. Whatever a client sends under this name is removed.",
 		},
@@ -297,6 +301,10 @@ func bindPolicy(c *Config) []Key {
 		{
 			Name: "limits.connections", Kind: KindInt, Default: "0", ptr: &l.Connections, check: intBetween(0, 1_000_000),
 			Doc: "How many client connections may be open; beyond it the longest idle one is closed. 0 is 8192, or a third of the file descriptors of the process if that is less.",
+		},
+		{
+			Name: "limits.connections_per_peer", Kind: KindInt, Default: "0", ptr: &l.ConnectionsPerPeer, check: intBetween(0, 1_000_000),
+			Doc: "How many of them one address (of IPv6, one /64) may have; beyond it its own longest idle one is closed, or the new one when none is idle. Listed proxies may have all. 0 is a quarter. Raise it when a balancer that is not listed hides the clients' addresses.",
 		},
 		{
 			Name: "limits.stranger_failures", Kind: KindInt, Default: "100", ptr: &l.StrangerFailures, check: intBetween(5, 10_000),

@@ -13,16 +13,24 @@ import (
 // TokenMalformed when there are two, when they are joined by a comma, or when
 // the scheme is another.
 func (c *Contract) Token(r *http.Request) (string, error) {
+	tok, _, err := c.token(r.Header, r)
+	return tok, err
+}
+
+// TokenPlace is Token, and says whether the token lay in a cookie, which a
+// browser sends unasked.
+func (c *Contract) TokenPlace(r *http.Request) (tok string, cookie bool, err error) {
 	return c.token(r.Header, r)
 }
 
 // TokenFromHeader is Token for requests that are described by their headers
 // alone, as forward-auth describes them; a token in the query is not found.
 func (c *Contract) TokenFromHeader(h http.Header) (string, error) {
-	return c.token(h, &http.Request{Header: h})
+	tok, _, err := c.token(h, &http.Request{Header: h})
+	return tok, err
 }
 
-func (c *Contract) token(h http.Header, r *http.Request) (string, error) {
+func (c *Contract) token(h http.Header, r *http.Request) (tok string, cookie bool, err error) {
 	var bad error
 	for i := range c.def.gateway.places {
 		pl := &c.def.gateway.places[i]
@@ -43,7 +51,7 @@ func (c *Contract) token(h http.Header, r *http.Request) (string, error) {
 		}
 		tok, err := schemeToken(vals, scheme)
 		if err == nil {
-			return tok, nil
+			return tok, pl.kind == fromCookie, nil
 		}
 		if bad == nil {
 			msg := "Malformed token"
@@ -54,13 +62,13 @@ func (c *Contract) token(h http.Header, r *http.Request) (string, error) {
 		}
 	}
 	if bad != nil {
-		return "", bad
+		return "", false, bad
 	}
 	msg := "Missing token"
 	if slices.ContainsFunc(c.def.gateway.places, func(p place) bool { return p.kind == fromScheme || p.kind == fromBasic }) {
 		msg = "Missing Authorization Header"
 	}
-	return "", &core.Error{Code: core.TokenMissing, Message: msg}
+	return "", false, &core.Error{Code: core.TokenMissing, Message: msg}
 }
 
 func placeValues(pl *place, h http.Header, r *http.Request) []string {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/core"
@@ -26,10 +27,13 @@ type Authenticator interface {
 
 // Words is a contract as far as the gateway speaks it.
 type Words interface {
-	// Token finds the token where the contract's clients put it: "" when
-	// there is none, *core.Error when it is there in a way that must be
-	// refused (twice, say).
-	Token(r *http.Request) (string, error)
+	// Token finds the token where the contract's clients put it: "" or
+	// core.TokenMissing when there is none, *core.Error when it is there in a
+	// way that must be refused (twice, say). ambient says that it lay in a
+	// cookie, so that a browser may have sent it unasked.
+	Token(r *http.Request) (tok string, ambient bool, err error)
+	// Cookies names the cookies that tokens are read from.
+	Cookies() []string
 	// RenderRefusal gives the answer for err, which is a *core.Error.
 	RenderRefusal(r *http.Request, err error) Refusal
 }
@@ -92,6 +96,15 @@ type Config struct {
 	// StripAuthorization keeps the token from the upstream. By default it is
 	// passed on: an API that verified tokens before we came goes on doing so.
 	StripAuthorization bool
+	// PassCookies passes the cookies that tokens lie in on to the upstream.
+	// By default they end here; see docs/decisions/gateway-cookies.md.
+	PassCookies bool
+	// Origins are the web origins, beside a request's own, whose pages may act
+	// with a cookie that holds a token.
+	Origins []string
+	// MaxRequests bounds the requests that are with the upstream at once, and
+	// with them its connections; 0 is 8192.
+	MaxRequests int
 	// CORS answers preflights; nil lets the upstream do it.
 	CORS *httpd.CORS
 
@@ -113,6 +126,8 @@ type Gateway struct {
 	proxy   http.Handler // nil without upstream
 	close   func()
 	streams *streams
+	cookies []string     // that tokens lie in
+	passing atomic.Int64 // requests that are with the upstream
 	log     *slog.Logger
 	quiet   struct{ upstream, asker, address minuteLog } // lines a stranger could repeat
 }
@@ -152,6 +167,12 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	if g.names, err = newIdentityNames(&cfg.Headers); err != nil {
 		return nil, err
+	}
+	if g.cfg.MaxRequests <= 0 {
+		g.cfg.MaxRequests = 8192
+	}
+	for i := range cfg.Mounts {
+		g.cookies = append(g.cookies, cfg.Mounts[i].Words.Cookies()...)
 	}
 	g.streams = newStreams(cfg.Auth, cfg.Now)
 	ctx, cancel := context.WithCancel(context.Background())

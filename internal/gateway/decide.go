@@ -1,8 +1,8 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -54,7 +54,20 @@ func rawPath(r *http.Request) string {
 
 // decide answers a question. Everything that lets a request pass is here.
 func (g *Gateway) decide(q *question) (*decision, *refusal) {
+	d, refused := g.judge(q)
+	if refused == nil {
+		if err := checkUpgrade(q); err != nil {
+			return nil, g.refusePassed(&passed{decision: d, question: q}, err)
+		}
+	}
+	return d, refused
+}
+
+func (g *Gateway) judge(q *question) (*decision, *refusal) {
 	host := hostName(q.host)
+	if err := checkHost(q.host); err != nil {
+		return nil, g.refuse("", "/", nil, err)
+	}
 	path, err := checkedPath(q)
 	if err != nil {
 		return nil, g.refuse(host, "/", nil, err)
@@ -124,13 +137,21 @@ func (g *Gateway) authenticate(q *question, host, path string, r *rule) (*core.P
 			req.Kinds = append(req.Kinds, "application")
 		}
 	}
+	missing := &core.Error{Code: core.TokenMissing}
 	for _, m := range mounts {
-		found, err := m.Words.Token(q.r)
+		found, ambient, err := m.Words.Token(q.r)
+		if core.CodeOf(err) == core.TokenMissing {
+			errors.As(err, &missing) // another mount's clients may put theirs elsewhere
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
 		if found == "" || req.Token != "" && found != req.Token {
 			continue // the token of the mount that comes first counts
+		}
+		if ambient && !g.sameSite(q) {
+			return nil, errCrossSite
 		}
 		req.Token = found
 		req.Mounts = append(req.Mounts, m.Mount)
@@ -145,7 +166,7 @@ func (g *Gateway) authenticate(q *question, host, path string, r *rule) (*core.P
 		return nil, &core.Error{Code: code, Reason: "token in the URL", Message: "A token in the URL is not accepted; send it in a header"}
 	}
 	if req.Token == "" {
-		return nil, &core.Error{Code: core.TokenMissing}
+		return nil, missing
 	}
 	p, err := g.cfg.Auth.Authenticate(q.r.Context(), req)
 	if err != nil {
@@ -208,13 +229,4 @@ func (g *Gateway) clientOf(q *question) core.Client {
 		}
 	}
 	return c
-}
-
-// hostName is a Host header's name: without port and last dot, in lower case.
-func hostName(hostport string) string {
-	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
-	}
-	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 }

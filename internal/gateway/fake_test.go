@@ -103,24 +103,34 @@ func (f *fakeAuth) Alive(_ context.Context, p *core.Principal) error {
 }
 
 // fakeWords are a contract: a bearer token, refusals as JSON.
-type fakeWords struct{ name, header string }
+type fakeWords struct{ name, header, cookie string }
 
-func (f *fakeWords) Token(r *http.Request) (string, error) {
+func (f *fakeWords) Token(r *http.Request) (tok string, ambient bool, err error) {
 	if f.header != "" {
-		return r.Header.Get(f.header), nil
+		return r.Header.Get(f.header), false, nil
 	}
 	v := r.Header.Values("Authorization")
 	if len(v) > 1 {
-		return "", &core.Error{Code: core.TokenMalformed}
+		return "", false, &core.Error{Code: core.TokenMalformed}
+	}
+	if c, err := r.Cookie(f.cookie); len(v) == 0 && f.cookie != "" && err == nil {
+		return c.Value, true, nil
 	}
 	if len(v) == 0 {
-		return "", nil
+		return "", false, &core.Error{Code: core.TokenMissing}
 	}
 	tok, ok := strings.CutPrefix(v[0], "Bearer ")
 	if !ok {
-		return "", nil
+		return "", false, &core.Error{Code: core.TokenMissing}
 	}
-	return tok, nil
+	return tok, false, nil
+}
+
+func (f *fakeWords) Cookies() []string {
+	if f.cookie == "" {
+		return nil
+	}
+	return []string{f.cookie}
 }
 
 var statusOf = map[core.Code]int{

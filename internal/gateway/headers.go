@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/core"
@@ -77,7 +78,11 @@ func (n *identityNames) speaksForUs(name string) bool {
 	case n.bare[b], strings.HasPrefix(b, "xsallyport"):
 	case strings.HasPrefix(b, "xforwarded"), b == "forwarded", b == "xrealip":
 	case strings.HasPrefix(b, "xoriginal"), strings.HasPrefix(b, "xrewrite"):
-	case strings.HasPrefix(b, "xhttpmethod"), strings.HasPrefix(b, "xmethod"):
+	case strings.HasPrefix(b, "xhttpmethod"), strings.HasPrefix(b, "xmethod"), strings.HasPrefix(b, "xoverride"):
+	// By these WSGI and PHP front ends cut a prefix off the path, or take
+	// another host or path altogether.
+	case strings.HasPrefix(b, "xscriptname"), strings.HasPrefix(b, "xpathinfo"), strings.HasPrefix(b, "xenvoyoriginal"):
+	case strings.HasPrefix(b, "xhttphost"), strings.HasPrefix(b, "xhttppath"), b == "xhost", b == "xurl", b == "xuri":
 	default:
 		return false
 	}
@@ -124,4 +129,45 @@ func headerSafe(s string) bool {
 		}
 	}
 	return s == strings.TrimSpace(s)
+}
+
+// stripCookies takes the cookies with these names out of h. net/http reads
+// cookies leniently and others differently, so what looks like the name in any
+// reading goes.
+func stripCookies(h http.Header, names []string) {
+	if len(names) == 0 || len(h["Cookie"]) == 0 {
+		return
+	}
+	var kept []string
+	for _, line := range h["Cookie"] {
+		for pair := range strings.SplitSeq(line, ";") {
+			name, _, _ := strings.Cut(pair, "=")
+			name = strings.Trim(name, " \t\"")
+			if pair = strings.Trim(pair, " \t"); pair != "" && !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
+				kept = append(kept, pair)
+			}
+		}
+	}
+	delete(h, "Cookie")
+	if len(kept) > 0 {
+		h["Cookie"] = []string{strings.Join(kept, "; ")}
+	}
+}
+
+// asksPermission are the headers of a request that a preflight needs.
+func asksPermission(name string) bool {
+	switch name {
+	case "Origin", "User-Agent", "Accept", "Accept-Language", "X-Request-Id", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto":
+		return true
+	}
+	return strings.HasPrefix(name, "Access-Control-Request-")
+}
+
+// permits are the headers of an answer that a preflight needs.
+func permits(name string) bool {
+	switch name {
+	case "Vary", "Allow", "Cache-Control", "Date":
+		return true
+	}
+	return strings.HasPrefix(name, "Access-Control-")
 }

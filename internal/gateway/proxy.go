@@ -146,8 +146,22 @@ func (g *Gateway) serveProxy(w http.ResponseWriter, r *http.Request) {
 		own.Wrap(http.NotFoundHandler()).ServeHTTP(w, r)
 		return
 	}
+	if g.passing.Add(1) > int64(g.cfg.MaxRequests) {
+		g.passing.Add(-1)
+		g.writeRefusal(w, r, g.refusePassed(pass, &core.Error{Code: core.Unavailable, Reason: "too many requests are with the upstream", RetryAfter: 1000}))
+		return
+	}
+	defer g.passing.Add(-1)
 	ctx := context.WithValue(r.Context(), passedKey{}, pass)
+	if d.preflight {
+		httpd.Drain(r)
+		r = r.WithContext(ctx)
+		r.Body, r.ContentLength = http.NoBody, 0
+		g.proxy.ServeHTTP(w, r)
+		return
+	}
 	if d.principal != nil {
+		httpd.Unpaced(r)
 		var cancel context.CancelCauseFunc
 		ctx, cancel = context.WithCancelCause(ctx)
 		defer cancel(nil)
@@ -173,24 +187,16 @@ func (g *Gateway) refusePassed(pass *passed, err error) *refusal {
 }
 
 func (g *Gateway) writeRefusal(w http.ResponseWriter, r *http.Request, f *refusal) {
+	httpd.Drain(r)
 	g.log.DebugContext(r.Context(), "refused", "reason", reason(f.err), "request_id", httpd.Info(r).ID)
 	a := f.render(r)
 	a.write(w)
 }
 
-// checkForwardable holds that what will be forwarded is what was checked. Of
-// upgrades it lets WebSockets pass alone: after one to h2c, say, requests that
-// nobody checked would follow on the same connection.
+// checkForwardable holds that what will be forwarded is what was checked.
 func checkForwardable(q *question, r *http.Request) error {
 	if q.path != r.URL.EscapedPath() {
 		return &core.Error{Code: core.BadRequest, Reason: "the path would be forwarded in another spelling"}
-	}
-	v := r.Header.Values("Upgrade")
-	if len(v) == 0 {
-		return nil
-	}
-	if len(v) != 1 || !strings.EqualFold(v[0], "websocket") || r.Method != http.MethodGet || r.ContentLength != 0 {
-		return &core.Error{Code: core.BadRequest, Reason: "upgrade", Message: "Upgrade is accepted to websocket alone"}
 	}
 	return nil
 }
@@ -201,9 +207,12 @@ func checkForwardable(q *question, r *http.Request) error {
 func (g *Gateway) rewrite(pr *httputil.ProxyRequest, target *url.URL) {
 	in, out := pr.In, pr.Out
 	p := passedOf(in)
-	out.URL.Scheme, out.URL.Host = target.Scheme, target.Host
-	out.URL.Path, out.URL.RawPath = in.URL.Path, in.URL.RawPath
-	out.URL.RawQuery, out.URL.ForceQuery = in.URL.RawQuery, in.URL.ForceQuery // as it came
+	// A new URL: nothing else that an absolute target held (a user, a
+	// fragment) goes on. The query is as it came.
+	out.URL = &url.URL{
+		Scheme: target.Scheme, Host: target.Host, Path: in.URL.Path, RawPath: in.URL.RawPath,
+		RawQuery: in.URL.RawQuery, ForceQuery: in.URL.ForceQuery,
+	}
 	if g.cfg.UpstreamHost != "" {
 		out.Host = g.cfg.UpstreamHost
 	}
@@ -227,10 +236,13 @@ func (g *Gateway) rewrite(pr *httputil.ProxyRequest, target *url.URL) {
 	if g.cfg.StripAuthorization {
 		out.Header.Del("Authorization")
 	}
+	if !g.cfg.PassCookies {
+		stripCookies(out.Header, g.cookies)
+	}
 	if p.preflight {
-		// Nobody was verified, so nobody acts.
-		out.Header.Del("Authorization")
-		out.Header.Del("Cookie")
+		// Nobody was verified, so nobody acts: of what the client says, only
+		// what a browser asks goes on.
+		maps.DeleteFunc(out.Header, func(name string, _ []string) bool { return !asksPermission(name) })
 	}
 	maps.Copy(out.Header, p.identity)
 }
@@ -244,6 +256,13 @@ func passedOf(r *http.Request) *passed {
 // modifyResponse keeps what we say ourselves the only word on it.
 func (g *Gateway) modifyResponse(res *http.Response) error {
 	res.Header.Del("X-Request-Id")
+	if passedOf(res.Request).preflight {
+		// An API that does not look at the method would answer with what
+		// nobody was verified for. A browser reads the permission alone.
+		_ = res.Body.Close() // nothing of it is wanted
+		res.Body, res.ContentLength = http.NoBody, 0
+		maps.DeleteFunc(res.Header, func(name string, _ []string) bool { return !permits(name) })
+	}
 	if g.cfg.CORS != nil {
 		for name := range res.Header {
 			if strings.HasPrefix(name, "Access-Control-") {

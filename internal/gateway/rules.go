@@ -231,22 +231,29 @@ func covers(prefix, path string) bool {
 }
 
 // foldPath brings together what a careless server may take for one path:
-// upper and lower case, and compatibility forms such as full-width letters.
+// upper and lower case, compatibility forms such as full-width letters, and
+// dots and blanks at the end of a segment, which Windows drops.
 func foldPath(path string) string {
 	plain := true
 	for i := 0; i < len(path) && plain; i++ {
-		plain = path[i] < utf8.RuneSelf && (path[i] < 'A' || path[i] > 'Z')
+		c := path[i]
+		plain = c < utf8.RuneSelf && (c < 'A' || c > 'Z') && c != '.' && c != ' '
 	}
 	if plain {
 		return path
 	}
-	return strings.Map(func(r rune) rune {
+	folded := strings.Map(func(r rune) rune {
 		least := r
 		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
 			least = min(least, f)
 		}
 		return unicode.ToLower(least)
 	}, norm.NFKC.String(path))
+	segments := strings.Split(folded, "/")
+	for i, s := range segments {
+		segments[i] = strings.TrimRight(s, ". ")
+	}
+	return strings.Join(segments, "/")
 }
 
 // plainMethod wants capitals: methods have case, but many a server forgets it

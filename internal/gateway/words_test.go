@@ -154,7 +154,8 @@ func TestRefusalNeverLooksLikeSuccess(t *testing.T) {
 
 type okWords struct{}
 
-func (okWords) Token(*http.Request) (string, error)               { return "", nil }
+func (okWords) Token(*http.Request) (string, bool, error)         { return "", false, nil }
+func (okWords) Cookies() []string                                 { return nil }
 func (okWords) RenderRefusal(*http.Request, error) (none Refusal) { return Refusal{Status: 200} }
 
 func TestHostileSubjectsAreNotForwarded(t *testing.T) {

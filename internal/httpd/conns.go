@@ -4,23 +4,36 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"sync"
+	"time"
 )
 
-// connLimit keeps the number of open connections of a server below a limit.
-// When it is reached, the connection that has been idle longest makes room; if
-// none is idle, accepting waits, and the kernel's queue takes the rest.
+// connLimit keeps the number of open connections of a server below a limit,
+// and that of each peer below a smaller one, so that one machine cannot take
+// all of them. When the limit is reached, the connection that has been idle
+// longest makes room; if none is idle, accepting waits, and the kernel's queue
+// takes the rest. A peer over its own limit loses its longest idle connection,
+// or else the new one.
 type connLimit struct {
-	max  int
-	mu   sync.Mutex
-	cond *sync.Cond
-	open map[*limitedConn]struct{}
-	idle []*limitedConn // longest idle first
-	done bool
+	max, perPeer int
+	// exempt are peers with many clients behind them.
+	exempt func(netip.Addr) bool
+	// refused is told of peers over their limit, once a minute; it may be nil.
+	refused func(netip.Addr)
+
+	mu    sync.Mutex
+	cond  *sync.Cond
+	open  map[*limitedConn]struct{}
+	peers map[netip.Addr]int
+	idle  []*limitedConn // longest idle first
+	done  bool
+	told  time.Time
 }
 
-func newConnLimit(n int) *connLimit {
-	l := &connLimit{max: n, open: map[*limitedConn]struct{}{}}
+func newConnLimit(n, perPeer int, exempt func(netip.Addr) bool) *connLimit {
+	l := &connLimit{max: n, perPeer: perPeer, exempt: exempt, open: map[*limitedConn]struct{}{}, peers: map[netip.Addr]int{}}
 	l.cond = sync.NewCond(&l.mu)
 	return l
 }
@@ -33,36 +46,90 @@ type limitedListener struct {
 // Accept reserves nothing before there is a connection, so that an idle one is
 // sacrificed for a real newcomer alone.
 func (l *limitedListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		lc := &limitedConn{Conn: c, limit: l.limit, peer: l.limit.peerOf(c)}
+		switch l.limit.admit(lc) {
+		case admitted:
+			return lc, nil
+		case tooMany:
+			_ = c.Close() // never used; the error changes nothing
+			l.limit.report(lc.peer, time.Now())
+		case closing:
+			_ = c.Close() // as above
+			return nil, net.ErrClosed
+		}
 	}
-	lc := &limitedConn{Conn: c, limit: l.limit}
-	if !l.limit.admit(lc) {
-		_ = c.Close() // never used; the error changes nothing
-		return nil, net.ErrClosed
-	}
-	return lc, nil
 }
 
-// admit waits for a place; false means that the server is shutting down.
-func (l *connLimit) admit(c *limitedConn) bool {
+// peerOf is the address that a connection counts for; invalid for none. An
+// IPv6 network of 64 bits is one customer's.
+func (l *connLimit) peerOf(c net.Conn) netip.Addr {
+	addr := peerAddr(c.RemoteAddr().String())
+	if !addr.IsValid() || l.perPeer <= 0 || l.exempt != nil && l.exempt(addr) {
+		return netip.Addr{}
+	}
+	if addr.Is6() {
+		return netip.PrefixFrom(addr, 64).Masked().Addr()
+	}
+	return addr
+}
+
+type admission int
+
+const (
+	admitted admission = iota
+	tooMany
+	closing
+)
+
+// admit waits for a place.
+func (l *connLimit) admit(c *limitedConn) admission {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if c.peer.IsValid() && l.peers[c.peer] >= l.perPeer {
+		i := slices.IndexFunc(l.idle, func(o *limitedConn) bool { return o.peer == c.peer })
+		if i < 0 {
+			return tooMany
+		}
+		l.sacrifice(l.idle[i])
+	}
 	for len(l.open) >= l.max && !l.done {
 		if len(l.idle) == 0 {
 			l.cond.Wait()
 			continue
 		}
-		victim := l.idle[0]
-		l.forget(victim)
-		_ = victim.Conn.Close() // its server goroutine sees the end of the connection
+		l.sacrifice(l.idle[0])
 	}
 	if l.done {
-		return false
+		return closing
 	}
 	l.open[c] = struct{}{}
-	return true
+	if c.peer.IsValid() {
+		l.peers[c.peer]++
+	}
+	return admitted
+}
+
+func (l *connLimit) report(peer netip.Addr, now time.Time) {
+	l.mu.Lock()
+	due := l.refused != nil && now.Sub(l.told) >= time.Minute
+	if due {
+		l.told = now
+	}
+	l.mu.Unlock()
+	if due {
+		l.refused(peer)
+	}
+}
+
+// sacrifice must be called with the lock held.
+func (l *connLimit) sacrifice(victim *limitedConn) {
+	l.forget(victim)
+	_ = victim.Conn.Close() // its server goroutine sees the end of the connection
 }
 
 // stop lets waiting Accept calls return.
@@ -97,8 +164,16 @@ func (l *connLimit) state(c net.Conn, s http.ConnState) {
 
 // forget must be called with the lock held.
 func (l *connLimit) forget(c *limitedConn) {
+	if _, open := l.open[c]; !open {
+		return
+	}
 	l.unidle(c)
 	delete(l.open, c)
+	if c.peer.IsValid() {
+		if l.peers[c.peer]--; l.peers[c.peer] == 0 {
+			delete(l.peers, c.peer)
+		}
+	}
 	l.cond.Signal()
 }
 
@@ -118,6 +193,7 @@ func (l *connLimit) unidle(c *limitedConn) {
 type limitedConn struct {
 	net.Conn
 	limit *connLimit
+	peer  netip.Addr
 	idle  bool // guarded by limit.mu
 }
 

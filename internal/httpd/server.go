@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +47,9 @@ type Config struct {
 	// MaxConns bounds the public connections; 0 is 8192 or a third of the
 	// descriptors that the process may open, whichever is less.
 	MaxConns int
+	// MaxPerPeer bounds those of one address that is no listed proxy; 0 is a
+	// quarter of MaxConns.
+	MaxPerPeer int
 }
 
 const (
@@ -94,7 +98,10 @@ func New(cfg Config) (*Server, error) {
 	cfg.ReadHeaderTimeout = orDefault(cfg.ReadHeaderTimeout, 10*time.Second)
 	cfg.IdleTimeout = orDefault(cfg.IdleTimeout, 2*time.Minute)
 	cfg.ShutdownTimeout = orDefault(cfg.ShutdownTimeout, 5*time.Second)
-	cfg.MaxConns = connBudget(cfg.MaxConns)
+	cfg.MaxConns = ConnBudget(cfg.MaxConns)
+	if cfg.MaxPerPeer <= 0 {
+		cfg.MaxPerPeer = min(max(cfg.MaxConns/4, 128), cfg.MaxConns)
+	}
 	if cfg.Front.Logger == nil {
 		cfg.Front.Logger = slog.Default()
 	}
@@ -106,7 +113,14 @@ func New(cfg Config) (*Server, error) {
 			return nil, fmt.Errorf("private_listen: %s can be reached from other machines, and this listener asks for no login; use 127.0.0.1 or set private_off_loopback: true", a)
 		}
 	}
-	s := &Server{cfg: cfg, log: cfg.Front.Logger, limit: newConnLimit(cfg.MaxConns)}
+	s := &Server{cfg: cfg, log: cfg.Front.Logger, limit: newConnLimit(cfg.MaxConns, cfg.MaxPerPeer, nil)}
+	if p := cfg.Front.Proxies; p != nil {
+		s.limit.exempt = p.Trusts
+	}
+	s.limit.refused = func(peer netip.Addr) {
+		s.log.Warn("one address has all the connections that one may have, and more are refused; see limits.connections_per_peer",
+			"peer", peer.String(), "if_it_is_your_proxy_add", fmt.Sprintf("trusted_proxies: [%q]", peer))
+	}
 	if cfg.CertFile != "" {
 		certs, err := newCertSource(cfg.CertFile, cfg.KeyFile, s.log, cfg.Front.Now)
 		if err != nil {
@@ -125,9 +139,11 @@ func orDefault(d, def time.Duration) time.Duration {
 	return d
 }
 
-// connBudget leaves descriptors for the store, the upstream's side of proxied
-// requests and the rest: running out of them fails everything at once.
-func connBudget(n int) int {
+// ConnBudget is how many connections clients may have open when the settings
+// ask for n, 0 for what suits the machine. It leaves descriptors for the store,
+// for as many connections to the upstream, and for the rest: running out of
+// them fails everything at once.
+func ConnBudget(n int) int {
 	if n > 0 {
 		return n
 	}

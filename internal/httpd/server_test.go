@@ -236,6 +236,60 @@ func TestSecurity57_IdleConnectionsMakeRoom(t *testing.T) {
 	}
 }
 
+// TestSecurity57_OnePeerHasNotAllConnections: a peer over its share is refused,
+// or loses what it does not use; another address, and a listed proxy, has room.
+func TestSecurity57_OnePeerHasNotAllConnections(t *testing.T) {
+	listed, err := httpd.NewProxies([]string{"127.0.0.3"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, httpd.Config{Public: say("ok"), MaxConns: 10, MaxPerPeer: 2, Front: httpd.Front{Proxies: listed}})
+	ask := func(from string, whole bool) (net.Conn, error) {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
+		c, err := d.Dial("tcp", s.addr())
+		if err != nil {
+			t.Skip("this machine has no such loopback address: ", err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+		if !whole {
+			_, err := io.WriteString(c, "GET / HTTP/1.1\r\n")
+			return c, err
+		}
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			return c, err
+		}
+		res, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err == nil {
+			_, err = io.Copy(io.Discard, res.Body)
+		}
+		return c, err
+	}
+	for range 5 { // each idle one makes room for the next
+		if _, err := ask("127.0.0.1", true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 { // and these are busy
+		if _, err := ask("127.0.0.1", false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := ask("127.0.0.1", true); err == nil {
+		t.Error("a third connection is served")
+	}
+	for range 4 {
+		if _, err := ask("127.0.0.3", false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, from := range []string{"127.0.0.2", "127.0.0.3"} {
+		if _, err := ask(from, true); err != nil {
+			t.Errorf("%s: %v", from, err)
+		}
+	}
+}
+
 func TestCleartextHTTP2(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		s := start(t, httpd.Config{H2C: on, Public: handler(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) })})
