@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/store/pgtest"
 	"github.com/sallyport/sallyport/test/clients"
+	"github.com/sallyport/sallyport/test/faults/cluster"
 	"github.com/sallyport/sallyport/test/faults/history"
 	"github.com/sallyport/sallyport/test/faults/world"
 )
@@ -17,12 +19,16 @@ import (
 type diskFull struct {
 	*trial
 	cycles, mib, revocations int
+	store                    string
 
 	disk   *disk
+	pg     *pgtest.Server // nil with SQLite
 	world  *world.World
 	crew   *clients.Crew
 	target *target
 	done   []diskFigure
+
+	crashes int // of PostgreSQL, that it did not mend itself
 }
 
 // diskFigure is one time that the disk was full.
@@ -42,7 +48,8 @@ type diskFigure struct {
 func diskFullFlags(fs *flag.FlagSet) func(context.Context, *trial) error {
 	d := &diskFull{}
 	fs.IntVar(&d.cycles, "cycles", 3, "how many times the disk fills")
-	fs.IntVar(&d.mib, "size", 48, "of the disk, MiB")
+	fs.IntVar(&d.mib, "size", 0, "of the disk, MiB; 0 = 48 with sqlite, 256 with postgres")
+	fs.StringVar(&d.store, "store", "sqlite", "sqlite (the data directory is on the disk) or postgres (the database is)")
 	fs.IntVar(&d.revocations, "revocations", 40, "sessions to end while it is full")
 	return func(ctx context.Context, t *trial) error {
 		d.trial = t
@@ -59,16 +66,32 @@ func (d *diskFull) run(ctx context.Context) (err error) {
 		return err
 	}
 	mounts = mounts[:len(mounts)-1] + `,"itempath","netography"]`
-	if d.world, err = world.New(world.Options{Dir: d.dir, Binary: d.binary, Stores: []string{""}, Args: []string{"--mounts", mounts}}); err != nil {
-		return err
+	stores, at, mode := []string{""}, filepath.Join(d.dir, "node1", "data"), "0700"
+	if d.store == "postgres" {
+		at, mode = filepath.Join(d.dir, "disk"), "0755"
 	}
-	defer func() { err = errors.Join(err, d.world.Close()) }()
-	if d.disk, err = mountDisk(filepath.Join(d.dir, "node1", "data"), d.mib); err != nil {
+	if d.mib == 0 {
+		d.mib = map[string]int{"sqlite": 48, "postgres": 256}[d.store]
+	}
+	if d.disk, err = mountDisk(at, d.mib, mode); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.disk.unmount()) }()
-	defer d.world.Nodes[0].Kill() // before the disk goes
-	d.say("starting a node with its data on a disk of %d MiB", d.mib)
+	if d.store == "postgres" {
+		if d.pg, err = d.onDisk(ctx); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, d.pg.Close()) }() // before the disk goes
+		if err := d.pg.Exec(ctx, "sallyport", `CREATE TABLE hog (text text)`); err != nil {
+			return err
+		}
+		stores[0] = d.pg.DSN("sallyport")
+	}
+	if d.world, err = world.New(world.Options{Dir: d.dir, Binary: d.binary, Stores: stores, Args: []string{"--mounts", mounts}}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.world.Close()) }()
+	d.say("starting a node with its store on a disk of %d MiB", d.mib)
 	if err := d.world.Start(ctx); err != nil {
 		return err
 	}
@@ -83,6 +106,13 @@ func (d *diskFull) run(ctx context.Context) (err error) {
 		}
 	}
 	return errors.Join(d.restart(ctx), ctx.Err())
+}
+
+// onDisk runs PostgreSQL on the small disk, with little log of its own.
+func (d *diskFull) onDisk(ctx context.Context) (*pgtest.Server, error) {
+	return d.postgres(ctx, pgtest.Config{Parent: d.disk.path, Settings: map[string]string{
+		"max_wal_size": "'48MB'", "min_wal_size": "'32MB'", "shared_buffers": "'32MB'",
+	}})
 }
 
 func (d *diskFull) populate(ctx context.Context) (err error) {
@@ -143,6 +173,9 @@ func (d *diskFull) once(ctx context.Context) error {
 		return err
 	}
 	freed := time.Now()
+	if err := d.supervise(ctx); err != nil {
+		return err
+	}
 	for time.Since(freed) < time.Minute && !d.refresh(ctx, &live[0]) {
 		sleep(ctx, 20*time.Millisecond)
 	}
@@ -158,6 +191,20 @@ func (d *diskFull) once(ctx context.Context) error {
 	return nil
 }
 
+// supervise starts PostgreSQL again if the full disk ended it, as what watches
+// over it would.
+func (d *diskFull) supervise(ctx context.Context) error {
+	if d.pg == nil || len(cluster.Server(filepath.Join(d.pg.Dir, "data"))) > 0 {
+		return nil
+	}
+	d.say("PostgreSQL ended on the full disk; starting it again")
+	d.crashes++
+	if err := d.pg.Stop(pgtest.Immediate); err != nil {
+		return err
+	}
+	return d.pg.Start(ctx)
+}
+
 // fillUp fills the disk until no rotation finds room: pages of the log that
 // were used before may take some.
 func (d *diskFull) fillUp(ctx context.Context, f *diskFigure, live []history.Tokens) error {
@@ -169,7 +216,15 @@ func (d *diskFull) fillUp(ctx context.Context, f *diskFigure, live []history.Tok
 		}
 		f.FilledMiB += float64(n) / (1 << 20)
 		f.Writes++
-		if d.refresh(ctx, &live[0]) {
+		ok := d.refresh(ctx, &live[0])
+		if d.pg != nil {
+			// Rows that are overwritten in place and recycled log find room for
+			// long: what has to find new room is tried as well.
+			_ = d.pg.Exec(ctx, "sallyport", `INSERT INTO hog SELECT repeat(md5(n::text), 30) FROM generate_series(1, 20000) AS n`) // it has to fail
+			_, login := d.target.Login(ctx, 0)
+			ok = ok && login
+		}
+		if ok {
 			f.Written++
 			refused = 0
 		} else {
@@ -198,6 +253,9 @@ func (d *diskFull) whileFull(ctx context.Context, f *diskFigure, live, doomed []
 		}
 		f.Writes++
 		f.Written += count(d.refresh(ctx, &live[i%len(live)]))
+	}
+	if d.pg != nil {
+		return ended // whether it can do these is PostgreSQL's to say
 	}
 	if f.Verified < f.Asked {
 		d.report.violate("cycle %d: on a full disk %d of %d tokens of live sessions were not called good", d.crew.Round, f.Asked-f.Verified, f.Asked)
@@ -246,6 +304,9 @@ func (d *diskFull) conclude() {
 	d.report.take(d.crew)
 	for what, n := range d.target.strange {
 		d.report.violate("%s, %d times", what, n)
+	}
+	if d.pg != nil {
+		d.report.note("PostgreSQL ended %d times on the full disk and was started again when there was room", d.crashes)
 	}
 	d.report.Figures = d.done
 	d.report.Head = []string{"", "filled MiB", "verified", "ended", "rotations that found room", "ready said", "left KiB", "writing again s"}

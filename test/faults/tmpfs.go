@@ -12,7 +12,7 @@ import (
 )
 
 // inNamespace is set for a process that has file systems of its own.
-const inNamespace = "SALLYPORT_FAULTS_MOUNTS"
+const inNamespace = "FAULTS_OWN_MOUNTS"
 
 // ownMounts runs this process again with file systems of its own, where small
 // disks can be mounted that go away with it, however it ends. It is done only
@@ -51,12 +51,12 @@ func ownMounts(ctx context.Context, args []string, stdout, stderr io.Writer) (st
 // disk is a small file system in memory.
 type disk struct{ path string }
 
-// mountDisk mounts one of a size in MiB.
-func mountDisk(path string, mib int) (*disk, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+// mountDisk mounts one of a size in MiB, with the permissions given.
+func mountDisk(path string, mib int, mode string) (*disk, error) {
+	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("making a mount point: %w", err)
 	}
-	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=0700", mib)); err != nil {
+	if err := syscall.Mount("tmpfs", path, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=%s", mib, mode)); err != nil {
 		return nil, fmt.Errorf("%w: mounting a small disk: %w", errMissing, err)
 	}
 	return &disk{path}, nil

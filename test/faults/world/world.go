@@ -65,7 +65,7 @@ func New(o Options) (*World, error) {
 	_, _ = rand.Read(master[:]) // never fails
 	for i, store := range o.Stores {
 		dir := filepath.Join(o.Dir, fmt.Sprintf("node%d", i+1))
-		if err := os.Mkdir(dir, 0o700); err != nil {
+		if err := os.MkdirAll(dir, 0o755); err != nil { // a scenario may have mounted something below
 			return nil, errors.Join(fmt.Errorf("making a node's folder: %w", err), w.api.Close())
 		}
 		args := append([]string{"--upstream", "http://" + w.upstream.Addr().String(), "--log-access=false", "--issuer", "http://" + ports[0]}, o.Args...)
