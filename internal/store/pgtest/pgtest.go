@@ -44,9 +44,12 @@ type TB interface {
 // Config says what cluster to run. The zero value is a fast one that does not
 // wait for the disk: it survives SIGKILL of its processes, not of the machine.
 type Config struct {
-	Parent   string            // folder to make the cluster's directory in; "" = the system's for temporary files
-	Durable  bool              // fsync and full-page writes as in production, for measurements
-	Settings map[string]string // further lines of postgresql.conf, as they stand there
+	Parent string // folder to make the cluster's directory in; "" = the system's for temporary files
+	// LogParent is the same for a directory of the write-ahead log; "" = with
+	// the rest.
+	LogParent string
+	Durable   bool              // fsync and full-page writes as in production, for measurements
+	Settings  map[string]string // further lines of postgresql.conf, as they stand there
 }
 
 // Server is one cluster.
@@ -59,6 +62,7 @@ type Server struct {
 	bin     string
 	runAs   *account
 	durable bool
+	walDir  string // "" = within data
 
 	mu    sync.Mutex
 	guard *guard // nil while stopped
@@ -108,12 +112,17 @@ func Run(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("making the cluster's directory: %w", err)
 	}
 	s := &Server{Dir: dir, User: "sallyport", Password: rand.Text(), bin: bin, runAs: runAs, durable: cfg.Durable}
-	if err := s.init(ctx, cfg.Settings); err != nil {
-		_ = os.RemoveAll(dir) // the first error tells more
-		return nil, err
+	if cfg.LogParent != "" {
+		s.walDir, err = os.MkdirTemp(cfg.LogParent, "sallyport-pg-wal-")
 	}
-	if err := s.Start(ctx); err != nil {
-		_ = os.RemoveAll(dir) // as above
+	if err == nil {
+		err = s.init(ctx, cfg.Settings)
+	}
+	if err == nil {
+		err = s.Start(ctx)
+	}
+	if err != nil {
+		_ = s.remove() // the first error tells more
 		return nil, err
 	}
 	return s, nil
@@ -124,7 +133,15 @@ func (s *Server) Close() error {
 	if err := s.Stop(Immediate); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(s.Dir); err != nil {
+	return s.remove()
+}
+
+func (s *Server) remove() error {
+	err := os.RemoveAll(s.Dir)
+	if s.walDir != "" {
+		err = errors.Join(err, os.RemoveAll(s.walDir))
+	}
+	if err != nil {
 		return fmt.Errorf("removing a cluster: %w", err)
 	}
 	return nil

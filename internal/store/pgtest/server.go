@@ -102,16 +102,27 @@ func (s *Server) dress(cmd *exec.Cmd) {
 // init makes the cluster's files.
 func (s *Server) init(ctx context.Context, more map[string]string) error {
 	if s.runAs != nil {
-		if err := os.Chown(s.Dir, int(s.runAs.uid), int(s.runAs.gid)); err != nil {
-			return fmt.Errorf("giving the cluster's directory to its user: %w", err)
+		for _, dir := range []string{s.Dir, s.walDir} {
+			if dir == "" {
+				continue
+			}
+			if err := os.Chown(dir, int(s.runAs.uid), int(s.runAs.gid)); err != nil {
+				return fmt.Errorf("giving the cluster's directory to its user: %w", err)
+			}
 		}
 	}
 	pwfile := filepath.Join(s.Dir, "password")
 	if err := os.WriteFile(pwfile, []byte(s.Password+"\n"), 0o644); err != nil {
 		return fmt.Errorf("writing the test password: %w", err)
 	}
-	out, err := s.command(ctx, "initdb", "--no-sync", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8",
-		"--username="+s.User, "--pwfile="+pwfile, "--pgdata="+s.dataDir()).CombinedOutput()
+	args := []string{
+		"--no-sync", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8",
+		"--username=" + s.User, "--pwfile=" + pwfile, "--pgdata=" + s.dataDir(),
+	}
+	if s.walDir != "" {
+		args = append(args, "--waldir="+s.walDir)
+	}
+	out, err := s.command(ctx, "initdb", args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
@@ -167,7 +178,7 @@ server=$!
 	if read -r word <&3; then exit 0; fi
 	kill -QUIT $server 2>/dev/null
 	while kill -0 $server 2>/dev/null; do sleep 0.05; done
-	cd / && rm -rf "$5"
+	cd / && rm -rf "$5" ${6:+"$6"}
 ) &
 exec 3<&-
 wait $server
@@ -200,7 +211,7 @@ func (s *Server) Start(ctx context.Context) error {
 
 func (s *Server) launch(ctx context.Context) error {
 	cmd := exec.Command("/bin/sh", "-c", guardScript, "pgtest", filepath.Join(s.bin, "postgres"), s.dataDir(),
-		strconv.Itoa(s.Port), s.LogFile(), s.Dir)
+		strconv.Itoa(s.Port), s.LogFile(), s.Dir, s.walDir)
 	s.dress(cmd)
 	// Not cmd.StdinPipe, which Wait would close before the last word is said.
 	theirs, stop, err := os.Pipe()

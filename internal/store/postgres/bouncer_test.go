@@ -3,7 +3,6 @@ package postgres
 import (
 	"testing"
 
-	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/store/pgtest"
 	"github.com/sallyport/sallyport/internal/store/storetest"
 )
@@ -14,9 +13,8 @@ func TestBouncerTransaction(t *testing.T) {
 	pg := pgtest.Start(t)
 	b := pg.NewBouncer(t, "transaction")
 	storetest.Run(t, func(t *testing.T) storetest.Open {
-		cfg := Config{URL: b.DSN(pg.NewDatabase(t)), Node: core.NewID("nd_"), Pooler: TransactionPooler, Serve: true}
-		return func(t *testing.T) core.Store { return openAt(t, cfg) }
-	})
+		return place(t, Config{URL: b.DSN(pg.NewDatabase(t)), Pooler: TransactionPooler, Serve: true})
+	}, harm)
 }
 
 // TestBouncerSession: session pooling is like no pooler, news included.

@@ -1,7 +1,15 @@
 package postgres
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/store/pgtest"
@@ -11,6 +19,21 @@ import (
 const testNow int64 = 1_800_000_000_000
 
 func testClock() int64 { return testNow }
+
+// loadEnv makes the test binary a process that works on the store it names.
+const loadEnv = "SALLYPORT_TEST_LOAD"
+
+func TestMain(m *testing.M) {
+	if dsn := os.Getenv(loadEnv); dsn != "" {
+		s, err := Open(context.Background(), Config{URL: dsn, Node: "nd_load", Now: testClock})
+		if err == nil {
+			err = storetest.Load(context.Background(), s, core.NewID(""), 16, os.Stdout)
+		}
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
 
 func openAt(tb testing.TB, cfg Config) *Store {
 	tb.Helper()
@@ -23,20 +46,111 @@ func openAt(tb testing.TB, cfg Config) *Store {
 }
 
 // place is an empty database and the node that opens it.
-func place(tb testing.TB, cfg Config) func(*testing.T) core.Store {
-	cfg.URL, cfg.Node = pgtest.Start(tb).NewDatabase(tb), core.NewID("nd_")
+func place(tb testing.TB, cfg Config) storetest.Open {
+	if cfg.URL == "" {
+		cfg.URL = pgtest.Start(tb).NewDatabase(tb)
+	}
+	if cfg.Node == "" {
+		cfg.Node = core.NewID("nd_")
+	}
 	return func(t *testing.T) core.Store {
 		t.Helper()
 		return openAt(t, cfg)
 	}
 }
 
-func TestStore(t *testing.T) {
-	pgtest.Start(t)
-	storetest.Run(t, func(t *testing.T) storetest.Open { return place(t, Config{Serve: true}) })
+// harm kills processes that use the database, and fills the disk below it.
+var harm = storetest.Harm{
+	Kill: func(t *testing.T) (storetest.Open, func() *exec.Cmd) {
+		dsn := pgtest.Start(t).NewDatabase(t)
+		return place(t, Config{URL: dsn, Node: "nd_load"}), func() *exec.Cmd {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), loadEnv+"="+dsn)
+			return cmd
+		}
+	},
+	Full: func(t *testing.T) (storetest.Open, func(core.Store) func()) {
+		pg, fill := smallDisk(t)
+		name, err := pg.CreateDatabase(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return place(t, Config{URL: pg.DSN(name)}), fill
+	},
 }
 
+// smallDisk runs a server whose tables stand on a disk of their own, 160 MB of
+// memory, and gives a function that fills it. Where none may be mounted, a
+// trigger refuses what the server would refuse, in its words.
+func smallDisk(t *testing.T) (*pgtest.Server, func(core.Store) func()) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sallyport-small-disk-") // not t.TempDir, which the server's user cannot enter
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(dir) }) // empty by then
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=160m,mode=1777"); err != nil {
+		t.Logf("no disk can be mounted (%v); triggers stand in for a full one", err)
+		return pgtest.Start(t), func(s core.Store) func() { return refuseRows(t, s.(*Store)) }
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Errorf("unmounting: %v", err)
+		}
+	})
+	// The log has room elsewhere: without, the server stops, which is another case.
+	pg, err := pgtest.Run(t.Context(), pgtest.Config{Parent: dir, LogParent: os.TempDir(), Settings: map[string]string{"shared_buffers": "'16MB'"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pg.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return pg, func(core.Store) func() {
+		path := filepath.Join(dir, "ballast")
+		ballast, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for chunk := make([]byte, 1<<16); err == nil; {
+			_, err = ballast.Write(chunk)
+		}
+		if !errors.Is(err, unix.ENOSPC) {
+			t.Fatalf("filling the disk: %v", err)
+		}
+		if err := ballast.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return func() {
+			if err := os.Remove(path); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func refuseRows(t *testing.T, s *Store) (free func()) {
+	t.Helper()
+	run := func(sql string) {
+		if _, err := s.pool.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(`CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$`)
+	run(`CREATE TRIGGER no_room BEFORE INSERT ON users EXECUTE FUNCTION no_room()`)
+	return func() { run(`DROP TRIGGER no_room ON users`) }
+}
+
+func TestStore(t *testing.T) {
+	pgtest.Start(t)
+	storetest.Run(t, func(t *testing.T) storetest.Open { return place(t, Config{Serve: true}) }, harm)
+}
+
+// TestStoreOneAtATime: refreshes that are not coalesced are the same.
 func TestStoreOneAtATime(t *testing.T) {
 	pgtest.Start(t)
-	storetest.Run(t, func(t *testing.T) storetest.Open { return place(t, Config{OneAtATime: true}) })
+	storetest.Only(t, func(t *testing.T) storetest.Open { return place(t, Config{OneAtATime: true}) },
+		"refresh", "refresh against the rule", "race: one refresh token", "race: refresh and revoke", "race: refresh and everything", "clock jumps")
 }

@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"os"
+	"os/exec"
 	"testing"
 
 	"github.com/sallyport/sallyport/internal/core"
@@ -24,5 +26,21 @@ func TestSuite(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Open {
 		dir := t.TempDir() + "/data"
 		return func(t *testing.T) core.Store { return openAt(t, dir) }
+	}, storetest.Harm{
+		Kill: func(t *testing.T) (storetest.Open, func() *exec.Cmd) {
+			dir := t.TempDir() + "/data"
+			return func(t *testing.T) core.Store { return openAt(t, dir) }, func() *exec.Cmd {
+				cmd := exec.Command(os.Args[0])
+				cmd.Env = append(os.Environ(), killEnv+"="+dir)
+				return cmd
+			}
+		},
+		Full: func(t *testing.T) (storetest.Open, func(core.Store) func()) {
+			dir := t.TempDir() + "/data"
+			return func(t *testing.T) core.Store { return openAt(t, dir) }, func(s core.Store) func() {
+				limitPages(t, s.(*Store), 1) // SQLite lowers it no further than the file's size
+				return func() { limitPages(t, s.(*Store), 1<<30) }
+			}
+		},
 	})
 }

@@ -206,3 +206,142 @@ func raceRevoke(e *env) {
 		})
 	}
 }
+
+// raceEverything does everything to one user at once, a hundred at a time:
+// nothing may fail but by a documented refusal, deadlocks least of all, and
+// afterwards log, facts and rows agree.
+func raceEverything(e *env) {
+	u := e.create(newUser("app", core.TypeApplication))
+	k := newKey("daemon")
+	k.Owner = u.ID
+	_, err := e.CreateAPIKey(e.ctx, &core.CreateAPIKeyParams{Key: k, Now: now})
+	e.ok(err)
+	s := e.login(u)
+	may := func(what string, err error, refusals ...error) {
+		if err == nil {
+			return
+		}
+		for _, r := range refusals {
+			if errors.Is(err, r) {
+				return
+			}
+		}
+		e.Errorf("%s: %v", what, err)
+	}
+	acts := []func(i int){
+		func(int) { _, err := e.OpenSession(e.ctx, capped(u)); may("login", err, core.ErrStale) },
+		func(i int) {
+			_, err := e.RefreshSession(e.ctx, presenting(s, int64(i%7), now+int64(i)))
+			may("refresh", err)
+		},
+		func(int) {
+			_, err := e.RevokeSessions(e.ctx, &core.RevokeSessionsParams{Subject: u.ID, Spare: s.ID.String(), Now: now, Event: event("logout")})
+			may("revoke", err)
+		},
+		func(int) { _, err := e.MintApplicationToken(e.ctx, minting(u, s)); may("mint", err) },
+		func(int) {
+			_, err := e.ExchangeRequestToken(e.ctx, exchanging(&k, core.NewID("t")))
+			may("exchange", err)
+		},
+		func(i int) {
+			eff := core.Effects{EndSessions: i%2 == 0, SpareSession: s.ID.String(), SuspendSessionTokens: i%3 == 0}
+			_, err := e.ChangeUser(e.ctx, &core.ChangeUserParams{ID: u.ID, Effects: eff, Now: now, Event: event("user.change")})
+			may("change", err)
+		},
+		func(i int) {
+			p := core.APIKeyPatch{Description: ptr("d")}
+			_, err := e.ChangeAPIKey(e.ctx, &core.ChangeAPIKeyParams{ID: k.ID, Patch: p, EndSessions: i%2 == 0, Now: now, Event: event("apikey.change")})
+			may("change key", err)
+		},
+		func(int) {
+			list, err := e.ListApplicationTokens(e.ctx, core.ApplicationTokenQuery{User: u.ID, Limit: 1})
+			may("list", err)
+			if len(list) == 1 {
+				_, err = e.ChangeApplicationToken(e.ctx, &core.ChangeApplicationTokenParams{ID: list[0].ID, Action: core.TokenRevoke, Now: now, Event: event("apptoken.revoke")})
+				may("revoke token", err, core.ErrNoRow)
+			}
+		},
+		func(i int) {
+			err := e.TouchSessions(e.ctx, now, []core.Touch{{ID: s.ID, At: now + int64(i)}, {ID: core.SessionID{Key: core.NewSessionKey()}, At: now}})
+			may("touch", err)
+		},
+		func(int) {
+			_, err := e.AddFact(e.ctx, &core.AddFactParams{Fact: core.Fact{Kind: core.FactToken, Subject: core.NewUUID(), At: now}, Now: now, Event: event("revoke")})
+			may("fact", err)
+		},
+	}
+	at(100, func(i int) {
+		for n := range 4 {
+			acts[(i+n*3)%len(acts)](i + n)
+		}
+	})
+	_, err = e.ChangeUser(e.ctx, &core.ChangeUserParams{
+		ID: u.ID, Patch: core.UserPatch{State: ptr(core.Disabled)}, Effects: core.Effects{RaiseVersion: true, EndSessions: true}, Now: now, Event: event("user.disable"),
+	})
+	e.ok(err)
+	live, err := e.ListSessions(e.ctx, core.SessionQuery{Subject: u.ID, Now: now, Limit: 1000})
+	e.ok(err)
+	equal(e, "sessions of a disabled user", len(live), 0)
+	if v := e.refreshed(presenting(s, e.sessionNow(s.ID).Generation, now)).Verdict; v.Granted() {
+		e.Errorf("a disabled user's session is %s", v)
+	}
+	e.ok(checkChain(e.ctx, e.Store))
+	seen := int64(0)
+	for _, f := range e.factsSince(0) {
+		if f.Number <= seen {
+			e.Fatalf("fact %d comes after %d", f.Number, seen)
+		}
+		seen = f.Number
+	}
+	equal(e, "the highest number", e.lastFact(), seen)
+}
+
+func capped(u *core.User) *core.OpenSessionParams {
+	p := opening(u)
+	p.MaxPerSubject = 5
+	return p
+}
+
+// clockJumps: a clock that jumps back or ahead between steps decides nothing
+// but what is about time: chains go by generation, facts by number, and no
+// deadline moves.
+func clockJumps(e *env) {
+	s := e.login(e.user("ada"))
+	generation := int64(0)
+	for _, jump := range []int64{0, -5 * minute, -day, day, -20 * day, 0, 2 * day} {
+		row := e.sessionNow(s.ID)
+		p := presenting(s, generation, now+jump)
+		_, subj, err := e.SessionByID(e.ctx, s.ID)
+		e.ok(err)
+		want := core.JudgeRefresh(row, subj, p)
+		equal(e, "moved whatever the clock says", want, core.RefreshMoved)
+		equal(e, "verdict", e.refreshed(p).Verdict, want)
+		equal(e, "row", e.sessionNow(s.ID), core.NextMove(row, p))
+		generation++
+		// The same token again at once is a repetition, on whatever day.
+		equal(e, "again", e.refreshed(p).Verdict, core.RefreshReplayed)
+
+		last := e.lastFact()
+		f, err := e.AddFact(e.ctx, &core.AddFactParams{Fact: core.Fact{Kind: core.FactToken, Subject: core.NewUUID(), At: p.Now}, Now: p.Now, Event: event("revoke")})
+		e.ok(err)
+		equal(e, "numbered by order", f.Number, last+1)
+	}
+	// Purged by a clock that stands a day ahead, and is put right after: what
+	// is alive by the right clock is still there.
+	e.purged(now + day)
+	e.sessionNow(s.ID)
+	equal(e, "goes on", e.refreshed(presenting(s, generation, now)).Verdict, core.RefreshMoved)
+
+	// A request token that comes back under a clock before its first arrival is
+	// no honest twin.
+	k := e.key("daemon")
+	ex := exchanging(k, "t")
+	_, err := e.ExchangeRequestToken(e.ctx, ex)
+	e.ok(err)
+	back := exchanging(k, "t")
+	back.Open.Now = now - 1
+	res, err := e.ExchangeRequestToken(e.ctx, back)
+	e.ok(err)
+	equal(e, "before its first arrival", res.Verdict, core.ExchangeReplayed)
+	e.ok(checkChain(e.ctx, e.Store))
+}

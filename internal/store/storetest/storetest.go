@@ -1,11 +1,11 @@
 // Package storetest is the suite that every core.Store passes: the contract of
 // each method with its errors, the refresh rule compared with the store's own
 // SQL on generated rows, races, cancelled callers, reopening, purging under
-// load, and (with Load and Check) survival of SIGKILL.
+// load, survival of SIGKILL, and a disk that fills.
 //
 // A store's test calls Run with a function that prepares an empty place and
-// gives back a function that opens it. The suite opens it, closes it, and
-// opens it again. No case is ever skipped: a store that cannot pass one is not
+// gives back a function that opens it, and with ways to harm it. The suite
+// opens it, closes it, and opens it again. No case is ever skipped: a store that cannot pass one is not
 // a store.
 //
 // Times are plain integers chosen by the cases; nothing sleeps.
@@ -15,7 +15,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"os/exec"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 
@@ -28,8 +30,34 @@ type Open func(t *testing.T) core.Store
 // Fresh prepares an empty place.
 type Fresh func(t *testing.T) Open
 
+// Harm is what a store's test can do to it from outside. All of it is needed.
+type Harm struct {
+	// Kill prepares an empty place, and gives a command besides whose process
+	// opens its store and works on it by Load. The case kills the process.
+	Kill func(t *testing.T) (Open, func() *exec.Cmd)
+	// Full prepares an empty place, and gives a function besides that leaves the
+	// store there no room to write until free is called.
+	Full func(t *testing.T) (open Open, fill func(core.Store) (free func()))
+}
+
 // Run runs the whole suite.
-func Run(t *testing.T, fresh Fresh) {
+func Run(t *testing.T, fresh Fresh, harm Harm) {
+	run(t, fresh, nil)
+	t.Run("killed process", func(t *testing.T) { killed(t, harm) })
+	t.Run("disk full", func(t *testing.T) { diskFull(t, harm) })
+}
+
+// Only runs cases of the suite by name, for a way of using a store that makes
+// no difference to the others.
+func Only(t *testing.T, fresh Fresh, names ...string) {
+	if len(names) == 0 {
+		t.Fatal("no case is named")
+	}
+	run(t, fresh, names)
+}
+
+func run(t *testing.T, fresh Fresh, names []string) {
+	known := map[string]bool{}
 	for _, c := range []struct {
 		name string
 		run  func(*env)
@@ -101,7 +129,13 @@ func Run(t *testing.T, fresh Fresh) {
 		{"race: one assertion", raceAssertion},
 		{"race: first key", raceKey},
 		{"race: refresh and revoke", raceRevoke},
+		{"race: refresh and everything", raceEverything},
+		{"clock jumps", clockJumps},
 	} {
+		known[c.name] = true
+		if names != nil && !slices.Contains(names, c.name) {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			open := fresh(t)
 			e := &env{T: t, ctx: t.Context(), fresh: fresh, open: open, Store: open(t)}
@@ -112,6 +146,11 @@ func Run(t *testing.T, fresh Fresh) {
 			})
 			c.run(e)
 		})
+	}
+	for _, name := range names {
+		if !known[name] {
+			t.Errorf("there is no case %q", name)
+		}
 	}
 }
 
