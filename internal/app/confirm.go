@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/sallyport/sallyport/internal/config"
@@ -75,7 +76,15 @@ type confirming struct {
 	found   *core.StoreState
 	known   int64    // the store's last fact when it was restored
 	former  []string // incarnations that journals know
-	highest int64
+	highest int64    // fact that a journal knows
+	sources []source
+}
+
+// source is a journal to replay.
+type source struct {
+	path   string
+	known  int64 // the last fact that the store has of the journal's life
+	former bool  // that life was replayed before
 }
 
 // look finds out why the store is to be confirmed, and from what.
@@ -99,6 +108,10 @@ func (f *confirming) look(ctx context.Context) (err error) {
 		verdict = core.CheckMark(ctx, f.e.store, own.Mark)
 	}
 	var restored *core.RestoredError
+	if verdict == nil {
+		// A copy of another node's may have more to say.
+		verdict = f.judgeCopies()
+	}
 	switch {
 	case errors.As(verdict, &restored):
 		f.report.Why = restored.Why
@@ -110,6 +123,20 @@ func (f *confirming) look(ctx context.Context) (err error) {
 		f.report.Why = "the facts journal was damaged"
 	}
 	return f.choose(own)
+}
+
+// judgeCopies says whether the store lacks what a copy of a journal has.
+func (f *confirming) judgeCopies() error {
+	for _, path := range f.how.Facts {
+		st, err := journal.Read(path, nil)
+		if err != nil {
+			return err
+		}
+		if err := core.JudgeStore(f.found, st, f.e.shared()); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return nil
 }
 
 // openOwn opens the journal of this node. A damaged one is set aside where it
@@ -156,16 +183,26 @@ func (f *confirming) choose(own *core.JournalState) error {
 		}
 		f.take(path, st)
 	}
-	if len(f.report.Journals) == 0 {
+	if len(f.sources) == 0 {
 		return errConfirmHow
 	}
-	if f.highest < f.known {
+	late := func(s source) bool { return s.former || f.highest >= s.known }
+	if !slices.ContainsFunc(f.sources, late) {
 		return fmt.Errorf("the facts journal ends at number %d, before the store does (%d), so it does not know what was revoked after; give a later copy with --facts FILE, or --end-everything", f.highest, f.known)
 	}
 	return nil
 }
 
+// take takes a journal for replaying. One of a life that was replayed up to
+// some fact has no more to say than what came after.
 func (f *confirming) take(path string, st *core.JournalState) {
+	src := source{path: path, known: f.known}
+	for _, life := range f.found.Former {
+		if life.Incarnation == st.Incarnation {
+			src.known, src.former = life.Replayed, true
+		}
+	}
+	f.sources = append(f.sources, src)
 	f.report.Journals = append(f.report.Journals, path)
 	f.former = append(f.former, st.Incarnation)
 	f.highest = max(f.highest, st.Highest)
@@ -210,7 +247,11 @@ func (f *confirming) replay(ctx context.Context) (err error) {
 		f.report.ReplayReport, err = s.EndEverything(ctx, f.actor, max(f.known, f.highest))
 		return err
 	}
-	f.report.ReplayReport, err = s.Replay(ctx, f.actor, f.known, journalEntries(f.report.Journals))
+	var sources []core.ReplaySource
+	for _, src := range f.sources {
+		sources = append(sources, core.ReplaySource{Known: src.known, Entries: journalEntries(src.path)})
+	}
+	f.report.ReplayReport, err = s.Replay(ctx, f.actor, sources)
 	if err != nil {
 		return err
 	}
@@ -283,24 +324,18 @@ func (f *confirming) startAnew(ctx context.Context) error {
 	return f.e.store.AppendAudit(ctx, f.e.now(), []core.Event{{Kind: "journal.lost", Actor: f.actor.Name}})
 }
 
-// journalEntries reads journals one after the other.
-func journalEntries(paths []string) iter.Seq2[core.JournalEntry, error] {
+// journalEntries reads a journal.
+func journalEntries(path string) iter.Seq2[core.JournalEntry, error] {
 	return func(yield func(core.JournalEntry, error) bool) {
 		errStop := errors.New("stop")
-		for _, path := range paths {
-			_, err := journal.Read(path, func(e *core.JournalEntry) error {
-				if !yield(*e, nil) {
-					return errStop
-				}
-				return nil
-			})
-			if errors.Is(err, errStop) {
-				return
+		_, err := journal.Read(path, func(e *core.JournalEntry) error {
+			if !yield(*e, nil) {
+				return errStop
 			}
-			if err != nil {
-				yield(core.JournalEntry{}, err)
-				return
-			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			yield(core.JournalEntry{}, err)
 		}
 	}
 }

@@ -44,11 +44,17 @@ type ReplayReport struct {
 	Highest     int64 // fact replayed or in the store
 }
 
-// Replay replays journals, whose entries come one journal after the other, in
-// a store that was restored when its last fact was known.
-func (s *Service) Replay(ctx context.Context, actor Actor, known int64, entries iter.Seq2[JournalEntry, error]) (*ReplayReport, error) {
-	r := &replay{s: s, actor: actor, report: &ReplayReport{Highest: known}}
-	if err := r.gather(ctx, known, entries); err != nil {
+// ReplaySource is a journal to replay.
+type ReplaySource struct {
+	// Known is the last fact that the store has of the life the journal is of.
+	Known   int64
+	Entries iter.Seq2[JournalEntry, error]
+}
+
+// Replay replays journals in a store that was restored.
+func (s *Service) Replay(ctx context.Context, actor Actor, sources []ReplaySource) (*ReplayReport, error) {
+	r := &replay{s: s, actor: actor, report: &ReplayReport{}}
+	if err := r.gather(ctx, sources); err != nil {
 		return nil, err
 	}
 	// First, so that whatever is added counts for every session there is.
@@ -111,6 +117,7 @@ type replay struct {
 	lastTokens map[string]*Fact
 	subjects   map[FactKind]map[string]*subjectEnd
 	secrets    map[string]bool
+	seen       map[Fact]bool
 }
 
 // subjectEnd is what the facts on one subject say together.
@@ -145,11 +152,25 @@ func (e *subjectEnd) add(f *Fact) {
 }
 
 // gather sorts the entries. Facts that the store has are left out.
-func (r *replay) gather(ctx context.Context, known int64, entries iter.Seq2[JournalEntry, error]) error {
+func (r *replay) gather(ctx context.Context, sources []ReplaySource) error {
 	r.lastTokens, r.secrets = map[string]*Fact{}, map[string]bool{}
 	r.subjects = map[FactKind]map[string]*subjectEnd{FactUser: {}, FactAPIKey: {}, FactClient: {}, FactAccount: {}}
-	has := hasFacts{s: r.s, known: known}
-	for e, err := range entries {
+	for i := range sources {
+		r.report.Highest = max(r.report.Highest, sources[i].Known)
+		if err := r.source(ctx, &sources[i]); err != nil {
+			return err
+		}
+	}
+	slices.Sort(r.report.SigningKeys)
+	r.report.SigningKeys = slices.Compact(r.report.SigningKeys)
+	return nil
+}
+
+// source gathers from one journal. What journals of several nodes say in the
+// same words counts once.
+func (r *replay) source(ctx context.Context, src *ReplaySource) error {
+	has := hasFacts{s: r.s, known: src.Known}
+	for e, err := range src.Entries {
 		if err != nil {
 			return err
 		}
@@ -164,12 +185,14 @@ func (r *replay) gather(ctx context.Context, known int64, entries iter.Seq2[Jour
 		if err != nil {
 			return err
 		}
-		if !there {
+		if !there && !r.seen[*e.Fact] {
+			if r.seen == nil {
+				r.seen = map[Fact]bool{}
+			}
+			r.seen[*e.Fact] = true
 			r.fact(e.Fact)
 		}
 	}
-	slices.Sort(r.report.SigningKeys)
-	r.report.SigningKeys = slices.Compact(r.report.SigningKeys)
 	return nil
 }
 
@@ -209,7 +232,6 @@ func (r *replay) fact(f *Fact) {
 type hasFacts struct {
 	s     *Service
 	known int64
-	from  int64 // number of the last fact of the page before
 	page  map[int64]Fact
 	upto  int64 // the page has all facts up to this number
 }
@@ -218,15 +240,12 @@ func (h *hasFacts) fact(ctx context.Context, f *Fact) (bool, error) {
 	if f.Number > h.known {
 		return false, nil
 	}
-	if f.Number <= h.from {
-		h.from, h.page, h.upto = 0, nil, 0 // another journal begins
-	}
 	for f.Number > h.upto {
 		facts, _, err := h.s.store.FactsSince(ctx, h.upto, 1000)
 		if err != nil {
 			return false, storeErr(err)
 		}
-		h.from, h.page = h.upto, make(map[int64]Fact, len(facts))
+		h.page = make(map[int64]Fact, len(facts))
 		for _, one := range facts {
 			h.page[one.Number] = one
 		}
