@@ -3,6 +3,7 @@ package sallyport_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/store/pgtest"
 )
 
 // elsewhere are commands that a document shows and this test does not run,
@@ -58,7 +61,7 @@ func TestDocs(t *testing.T) {
 			continue
 		}
 		t.Run(doc, func(t *testing.T) {
-			s := newDocShell(t, bin)
+			s := newDocShell(t, bin, doc)
 			for _, c := range cmds {
 				s.run(c)
 				run++
@@ -111,7 +114,7 @@ type docShell struct {
 	stop      func() // ends the server that runs
 }
 
-func newDocShell(t *testing.T, bin string) *docShell {
+func newDocShell(t *testing.T, bin, doc string) *docShell {
 	root, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
@@ -121,6 +124,13 @@ func newDocShell(t *testing.T, bin string) *docShell {
 	s.env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "SALLYPORT_LISTEN="+listen, "SALLYPORT_PRIVATE_LISTEN="+private, "SALLYPORT_LOG_LEVEL=warn")
 	if err := os.Symlink(bin, filepath.Join(s.dir, "bin")); err != nil {
 		t.Fatal(err)
+	}
+	// What a document tells its reader to write, with the place of a database.
+	if text, err := os.ReadFile(doc); err != nil || strings.Contains(string(text), "> store.url)") {
+		dsn := pgtest.Start(t).NewDatabase(t)
+		if err := errors.Join(err, os.WriteFile(filepath.Join(s.dir, "store.url"), []byte(dsn+"\n"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, link := range []string{"docs", "contracts"} {
 		if err := os.Symlink(filepath.Join(root, link), filepath.Join(s.dir, link)); err != nil {
@@ -149,6 +159,10 @@ func (s *docShell) run(cmd string) {
 		}
 	}
 	cmd = strings.TrimSpace(strings.TrimSuffix(cmd, "&"))
+	if cmd == "kill %1" {
+		s.stop()
+		return
+	}
 	if strings.Contains(cmd, "sallyport serve") || strings.HasPrefix(cmd, "./scripts/demo") {
 		s.serve(cmd)
 		return

@@ -59,7 +59,7 @@ func (e *engine) openStore(ctx context.Context, cfg *config.Config, o Options, s
 		return err
 	}
 	e.store = s
-	return nil
+	return core.CheckMoved(ctx, s, e.now())
 }
 
 // openPostgres opens a store in PostgreSQL. The data directory then holds what
@@ -85,7 +85,7 @@ func (e *engine) openPostgres(ctx context.Context, cfg *config.Config, o Options
 		return fmt.Errorf("the store %s: %w", cfg.Store, err)
 	}
 	e.store = s
-	return nil
+	return core.CheckMoved(ctx, s, e.now())
 }
 
 // nodeFile holds the id of this node: its chain of audit records goes on after

@@ -23,6 +23,9 @@ type grammar struct {
 	Backup  backupCmd  `cmd:"" group:"server" help:"Write the whole store into a file, while it is served."`
 	Restore restoreCmd `cmd:"" group:"server" help:"Bring a store back from a backup, and confirm it."`
 
+	Migrate      migrateCmd      `cmd:"" group:"server" help:"Show the schema of the store, and which versions can use it."`
+	MigrateStore migrateStoreCmd `cmd:"" name:"migrate-store" group:"server" help:"Move everything into another store, as from a file into PostgreSQL."`
+
 	User     userCmd     `cmd:"" group:"people" help:"Add, list and change users."`
 	Account  accountCmd  `cmd:"" group:"people" help:"Add, list and disable accounts (customers)."`
 	APIKey   apiKeyCmd   `cmd:"" name:"apikey" group:"people" help:"Make, rotate and delete API keys."`

@@ -31,6 +31,11 @@ type runtime struct {
 	checkBackup func(in io.Reader, progress func(table string, done, total int64)) (*app.BackupReport, error)
 	restore     func(ctx context.Context, e *env, cfg *config.Config, in io.Reader, progress func(table string, done, total int64)) (*app.BackupReport, error)
 	confirm     func(ctx context.Context, e *env, cfg *config.Config, o app.ConfirmOptions) (*app.ConfirmReport, error)
+	// move carries a store into another, undoMove takes that back, and schema
+	// looks at a store's schema.
+	move     func(ctx context.Context, e *env, cfg *config.Config, how app.MoveOptions) (*app.MoveReport, error)
+	undoMove func(ctx context.Context, e *env, cfg *config.Config, how app.MoveOptions, force bool) (*app.UndoReport, error)
+	schema   func(ctx context.Context, e *env, cfg *config.Config) (*app.SchemaReport, error)
 	// checkContracts compiles the contracts that a configuration mounts.
 	checkContracts func(cfg *config.Config) error
 }
@@ -44,6 +49,15 @@ func appRuntime() runtime {
 		},
 		restore: func(ctx context.Context, e *env, cfg *config.Config, in io.Reader, progress func(string, int64, int64)) (*app.BackupReport, error) {
 			return app.Restore(ctx, cfg, quietly(e, cfg), in, progress)
+		},
+		move: func(ctx context.Context, e *env, cfg *config.Config, how app.MoveOptions) (*app.MoveReport, error) {
+			return app.MoveStore(ctx, cfg, quietly(e, cfg), how)
+		},
+		undoMove: func(ctx context.Context, e *env, cfg *config.Config, how app.MoveOptions, force bool) (*app.UndoReport, error) {
+			return app.UndoMove(ctx, cfg, quietly(e, cfg), how, force)
+		},
+		schema: func(ctx context.Context, e *env, cfg *config.Config) (*app.SchemaReport, error) {
+			return app.ReadSchema(ctx, cfg, quietly(e, cfg))
 		},
 		confirm: func(ctx context.Context, e *env, cfg *config.Config, o app.ConfirmOptions) (*app.ConfirmReport, error) {
 			return app.ConfirmRestore(ctx, cfg, quietly(e, cfg), o)

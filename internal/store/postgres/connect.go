@@ -34,7 +34,7 @@ func (s *Store) connConfig() (*pgx.ConnConfig, error) {
 	// What a standby says may be old. With several hosts in the URL this also
 	// finds the one that is the primary.
 	conf.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
-	conf.OnNotice = noteNotice
+	conf.OnNotice, conf.Tracer = noteNotice, s.tracer
 	if s.cfg.Pooler == TransactionPooler {
 		conf.DefaultQueryExecMode = pgx.QueryExecModeExec
 		conf.StatementCacheCapacity, conf.DescriptionCacheCapacity = 0, 0

@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
-	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -20,24 +17,6 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// latestSchema is the number of the newest embedded migration.
-func latestSchema() (int64, error) {
-	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
-	if err != nil {
-		return 0, err
-	}
-	var latest int64
-	for _, name := range names {
-		number, _, _ := strings.Cut(path.Base(name), "_")
-		n, err := strconv.ParseInt(number, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("migration %s: its name must begin with a number: %w", name, err)
-		}
-		latest = max(latest, n)
-	}
-	return latest, nil
-}
-
 // migrate brings the database to this binary's schema. One that a newer binary
 // has migrated is left alone and opens if it says that this binary's schema
 // can still work on it. Killed at any moment, a migration has happened or not:
@@ -45,8 +24,8 @@ func latestSchema() (int64, error) {
 //
 // Of several nodes that start together one does the work. The others wait for
 // it and then fail, since what they would make is there; they look again.
-func (s *Store) migrate(ctx context.Context) error {
-	mine, err := latestSchema()
+func (s *Store) migrate(ctx context.Context, all fs.FS) error {
+	mine, _, err := core.PendingMigrations(all, 0)
 	if err != nil {
 		return err
 	}
@@ -60,7 +39,7 @@ func (s *Store) migrate(ctx context.Context) error {
 		case have > mine:
 			return s.checkNewer(ctx, have, mine)
 		}
-		err = s.migrateUp(ctx)
+		err = s.migrateUp(ctx, all)
 		if err == nil {
 			continue
 		}
@@ -82,8 +61,8 @@ func raced(err error) bool {
 	return false
 }
 
-func (s *Store) migrateUp(ctx context.Context) error {
-	files, err := fs.Sub(migrationFiles, "migrations")
+func (s *Store) migrateUp(ctx context.Context, all fs.FS) error {
+	files, err := fs.Sub(all, "migrations")
 	if err != nil {
 		return err
 	}
@@ -117,13 +96,23 @@ func (s *Store) schema(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-func (s *Store) checkNewer(ctx context.Context, have, mine int64) error {
+// usableSince gives the oldest schema whose binaries can use a store that has
+// the given one.
+func (s *Store) usableSince(ctx context.Context, have int64) (int64, error) {
 	since := have
 	err := s.view(ctx, func(c *conn) error {
 		return c.row(`SELECT value::bigint FROM meta WHERE name = 'schema_usable_since'`).Scan(&since)
 	})
 	if err != nil && !errors.Is(err, core.ErrNoRow) {
-		return fmt.Errorf("reading the schema numbers: %w", err)
+		return 0, fmt.Errorf("reading the schema numbers: %w", err)
+	}
+	return since, nil
+}
+
+func (s *Store) checkNewer(ctx context.Context, have, mine int64) error {
+	since, err := s.usableSince(ctx, have)
+	if err != nil {
+		return err
 	}
 	if mine < since {
 		return fmt.Errorf("the store has schema %d and needs a binary that knows schema %d or later; this one knows %d: start a newer sallyport, or restore a backup made before the upgrade", have, since, mine)

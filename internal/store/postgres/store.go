@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/sallyport/sallyport/internal/core"
@@ -54,7 +55,8 @@ type Store struct {
 	// instance tells our own notifications from those of others.
 	instance string
 	created  bool
-	timeline string // SQL expression: the timeline that the server writes now
+	tracer   pgx.QueryTracer // nil but in tests
+	timeline string          // SQL expression: the timeline that the server writes now
 
 	pool  *pgxpool.Pool // steps
 	aside *pgxpool.Pool // hearing facts, proving that we can write: never behind a queue of steps
@@ -152,7 +154,7 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.inspect(ctx); err != nil {
 		return err
 	}
-	if err := s.migrate(ctx); err != nil {
+	if err := s.migrate(ctx, migrationFiles); err != nil {
 		return err
 	}
 	return s.establish(ctx)

@@ -24,6 +24,13 @@ func testClock() int64 { return testNow }
 const loadEnv = "SALLYPORT_TEST_LOAD"
 
 func TestMain(m *testing.M) {
+	if order := os.Getenv(migrateEnv); order != "" {
+		if err := migrateAndDie(order); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if dsn := os.Getenv(loadEnv); dsn != "" {
 		s, err := Open(context.Background(), Config{URL: dsn, Node: "nd_load", Now: testClock})
 		if err == nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/store/dump"
 )
 
@@ -18,7 +19,7 @@ var _ dump.Target = (*Store)(nil)
 const ownMeta = `('schema_usable_since', '` + metaLoading + `')`
 
 // metaLoading marks a store that BeginLoad began to fill.
-const metaLoading = "loading"
+const metaLoading = core.MetaLoading
 
 // dumpFrom is where the rows of a table are read, and in which order: that of
 // their rowids where there are some, which is that of the file.

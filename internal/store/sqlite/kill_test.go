@@ -21,6 +21,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if order := os.Getenv(migrateEnv); order != "" {
+		if err := migrateAndDie(order); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if dir := os.Getenv(killEnv); dir != "" {
 		if err := loadUntilKilled(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -7,46 +7,27 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
-	"strconv"
-	"strings"
 
 	"github.com/pressly/goose/v3"
+
+	"github.com/sallyport/sallyport/internal/core"
 )
 
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// latestSchema is the number of the newest embedded migration.
-func latestSchema() (int64, error) {
-	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
-	if err != nil {
-		return 0, err
-	}
-	var latest int64
-	for _, name := range names {
-		number, _, _ := strings.Cut(path.Base(name), "_")
-		n, err := strconv.ParseInt(number, 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("migration %s: its name must begin with a number: %w", name, err)
-		}
-		latest = max(latest, n)
-	}
-	return latest, nil
-}
-
 // migrate brings the file to this binary's schema. One that a newer binary
 // has migrated is left alone and opens if it says that this binary's schema
 // can still work on it. Killed at any moment, a migration has happened or not:
 // each is one transaction, and SQLite's locks die with the process.
-func migrate(ctx context.Context, db *sql.DB) error {
-	mine, err := latestSchema()
-	if err != nil {
-		return err
-	}
+func migrate(ctx context.Context, db *sql.DB, all fs.FS) error {
 	have, err := schemaOf(ctx, db)
 	if err != nil {
 		return fmt.Errorf("reading the schema number: %w", err)
+	}
+	mine, _, err := core.PendingMigrations(all, have)
+	if err != nil {
+		return err
 	}
 	switch {
 	case have == mine:
@@ -54,7 +35,7 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	case have > mine:
 		return checkNewer(ctx, db, have, mine)
 	}
-	files, err := fs.Sub(migrationFiles, "migrations")
+	files, err := fs.Sub(all, "migrations")
 	if err != nil {
 		return err
 	}
@@ -82,11 +63,21 @@ func schemaOf(ctx context.Context, db *sql.DB) (int64, error) {
 	return n, err
 }
 
-func checkNewer(ctx context.Context, db *sql.DB, have, mine int64) error {
+// usableSince gives the oldest schema whose binaries can use a store that has
+// the given one.
+func usableSince(ctx context.Context, db *sql.DB, have int64) (int64, error) {
 	since := have
 	err := db.QueryRowContext(ctx, `SELECT CAST(value AS INTEGER) FROM meta WHERE name='schema_usable_since'`).Scan(&since)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("reading the schema numbers: %w", err)
+		return 0, fmt.Errorf("reading the schema numbers: %w", err)
+	}
+	return since, nil
+}
+
+func checkNewer(ctx context.Context, db *sql.DB, have, mine int64) error {
+	since, err := usableSince(ctx, db, have)
+	if err != nil {
+		return err
 	}
 	if mine < since {
 		return fmt.Errorf("the store has schema %d and needs a binary that knows schema %d or later; this one knows %d: start a newer sallyport, or restore a backup made before the upgrade", have, since, mine)

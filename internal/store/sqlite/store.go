@@ -132,7 +132,7 @@ func (s *Store) open(ctx context.Context, dir string, create bool) error {
 	if s.writer, err = openConn(ctx, s.db, writerPragmas); err != nil {
 		return fmt.Errorf("opening %s: %w", s.path, err)
 	}
-	if err := migrate(ctx, s.db); err != nil {
+	if err := migrate(ctx, s.db, migrationFiles); err != nil {
 		return fmt.Errorf("%s: %w", s.path, err)
 	}
 	return s.establish()
