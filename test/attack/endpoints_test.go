@@ -258,6 +258,7 @@ func browserEndpoints(w *world) []*endpoint {
 		return func(r response) error { return toldShape(r, name) }
 	}
 	code := func(r response) bool { return strings.Contains(r.header.Get("Location"), "code=") }
+	loginPage := func(r response) bool { return strings.Contains(string(r.body), `action="/oauth2/login"`) }
 	signedOut := func(r response) bool { return r.status == 200 && strings.Contains(string(r.body), "Signed out") }
 	return []*endpoint{
 		{name: "userinfo", takes: []string{"oauth/access", "exchanged/access"}, header: true, refused: bearerShape, send: bearer("GET", "/oauth2/userinfo")},
@@ -268,6 +269,17 @@ func browserEndpoints(w *world) []*endpoint {
 		{
 			name: "authorize", takes: []string{"browser/cookie"}, header: true, writes: true, refused: told("login_required"), accepts1: code,
 			send: withCookie("GET", authorizeQuery(app, "prompt", "none"), loginCookie, ""),
+		},
+		{
+			// Who is nobody there is asked to log in.
+			name: "own page", takes: []string{"browser/cookie"}, header: true, send: withCookie("GET", "/oauth2/account", loginCookie, ""),
+			accepts1: func(r response) bool { return r.status == 200 && !loginPage(r) },
+			refused: func(r response) error {
+				if r.status == 200 && loginPage(r) {
+					return nil
+				}
+				return pageShape(r)
+			},
 		},
 		{
 			name: "authorize with a hint", takes: []string{"oauth/id"}, header: true, hint: true, refused: told("invalid_request"),

@@ -155,7 +155,8 @@ func claimNames(b *base) {
 	}
 	if strings.Contains(b.payload, `"sid"`) {
 		for _, sid := range []string{`"0-aaaaaaaaaaaaaaaaaaaaaaaaaa"`, `"999999-aaaaaaaaaaaaaaaaaaaaaaaaaa"`, `"-1-aaaaaaaaaaaaaaaaaaaaaaaaaa"`, `"0"`, `"x"`, ``} {
-			b.change("sid", sid, false)
+			// A machine's token has no session; its sid says when it was made.
+			b.change("sid", sid, b.c.mount == "machine" && strings.Contains(sid, "-a") && sid[1] != '-')
 			b.asHint()
 		}
 	}
