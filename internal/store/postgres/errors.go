@@ -130,5 +130,12 @@ func gone(ctx context.Context) error {
 // unknown says that a step may have happened.
 func unknown(err error) error { return fmt.Errorf("%w: %w", core.ErrUnknownOutcome, err) }
 
+// inDoubt reports that an idempotent step is worth doing again: its connection
+// broke before it was answered. A server that waits for its standby would only
+// keep us waiting again.
+func inDoubt(err error) bool {
+	return errors.Is(err, core.ErrUnknownOutcome) && !errors.Is(err, errUnsynced)
+}
+
 // errUnsynced is the outcome of a commit that no standby has.
 var errUnsynced = unknown(errors.New("the server gave up waiting for its standby"))

@@ -3,7 +3,6 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -94,7 +93,7 @@ func (g *group) later(ctx context.Context, p *core.RefreshParams, err error) (*c
 	switch {
 	case err == nil:
 		return g.s.unmoved(ctx, p)
-	case errors.Is(err, core.ErrUnknownOutcome):
+	case inDoubt(err):
 		return g.s.perhapsMoved(ctx, p)
 	case transient(err) || sqlState(err) == "55P03":
 		// Nothing was done, perhaps because of a neighbour's row.

@@ -89,6 +89,9 @@ func (s *Store) prove(ctx context.Context) error {
 	}
 	began := steadyMS()
 	err := s.beat(ctx)
+	for n := 0; inDoubt(err) && n < retriesMax && pause(ctx, n); n++ {
+		err = s.beat(ctx)
+	}
 	if err != nil && !strings.HasPrefix(sqlState(err), "53") {
 		return fmt.Errorf("%w: the server does not confirm this node's writes: %w", core.ErrStoreUnavailable, err)
 	}

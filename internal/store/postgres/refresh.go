@@ -92,7 +92,7 @@ func (s *Store) refreshAlone(ctx context.Context, p *core.RefreshParams) (*core.
 		return res, nil
 	case errors.Is(err, core.ErrNoRow):
 		return s.unmoved(ctx, p)
-	case errors.Is(err, core.ErrUnknownOutcome):
+	case inDoubt(err):
 		return s.perhapsMoved(ctx, p)
 	}
 	return nil, err

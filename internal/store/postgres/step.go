@@ -11,8 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/sallyport/sallyport/internal/core"
 )
 
 // goodOrder bounds what is done for good order when something ends.
@@ -140,7 +138,7 @@ func (s *Store) single(ctx context.Context, idempotent bool, run func(*conn) err
 	return s.submit(ctx, func(ctx context.Context) error {
 		for n := 0; ; n++ {
 			err := s.attemptSingle(ctx, run)
-			if !idempotent || !errors.Is(err, core.ErrUnknownOutcome) || n == retriesMax || !pause(ctx, n) {
+			if !idempotent || !inDoubt(err) || n == retriesMax || !pause(ctx, n) {
 				return err
 			}
 		}
