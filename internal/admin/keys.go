@@ -72,7 +72,9 @@ type KeyEnds struct {
 	ID         string `json:"id"`
 	Active     bool   `json:"active"`
 	Everything bool   `json:"everything"` // all sessions opened so far
-	Sessions   int    `json:"sessions"`
+	// Sessions is how many those are; without Everything, how many cannot be
+	// refreshed any more.
+	Sessions int `json:"sessions"`
 	// Replaced is the key that signs instead, after an active one was dropped.
 	Replaced string `json:"replaced,omitempty"`
 }

@@ -128,10 +128,7 @@ func (k keySide) KeyEnds(ctx context.Context, id string) (*core.KeyEnds, error) 
 	if !ok {
 		return nil, core.Errorf(core.NotFound, "there is no signing key %s; `sallyport key list` shows those there are", id)
 	}
-	if info.State != core.KeyActive {
-		return &core.KeyEnds{}, nil
-	}
-	return k.e.service.KeyEnds(ctx, info.Set)
+	return k.e.service.KeyEnds(ctx, &info)
 }
 
 // DropKey implements admin.Keys. Dropping the active key is an emergency: a new

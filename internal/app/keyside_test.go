@@ -168,6 +168,41 @@ func TestEmergencyDrop(t *testing.T) {
 	becomes(t, v, "a login afterwards", fresh, nil)
 }
 
+// TestDropRetiredRefreshKey: who drops a key of refresh tokens that signs no
+// more is told how many sessions have nothing but a token under it.
+func TestDropRetiredRefreshKey(t *testing.T) {
+	s := serve(t, "")
+	const mount = "netography"
+	s.user("", "ann", "user")
+	_, left := s.bearerLogin("ann")
+	_, moved := s.bearerLogin("ann")
+	set := map[string]any{"mount": mount, "kind": "refresh"}
+	if err := s.admin.Post(t.Context(), "/keys/rotate", set, nil); err != nil {
+		t.Fatal(err)
+	}
+	again := func(token string) *answer {
+		return s.do("POST", "/api/auth/bearer/refresh", "", url.Values{"refresh_token": {token}})
+	}
+	moved = again(moved).want(200, "").text("refresh_token")
+	old := s.keysOf(mount, "refresh")["verify-only"].ID
+	for i, path := range []string{"/ends", "/drop"} {
+		var ends admin.KeyEnds
+		var err error
+		if i == 0 {
+			err = s.admin.Get(t.Context(), "/keys/"+old+path, nil, &ends)
+		} else {
+			err = s.admin.Post(t.Context(), "/keys/"+old+path, nil, &ends)
+		}
+		if err != nil || ends.Active || ends.Everything || ends.Sessions != 1 {
+			t.Errorf("%s: %+v, %v", path, ends, err)
+		}
+	}
+	again(moved).want(200, "")
+	if a := again(left); a.status == 200 || a.status >= 500 {
+		t.Error(a.status, a.raw)
+	}
+}
+
 // TestRewrapUnderLoad changes the master key of a running server while clients
 // log in and call, and starts another with the new key.
 func TestRewrapUnderLoad(t *testing.T) {

@@ -99,6 +99,8 @@ func (c *keyDropCmd) Run(e *env) error {
 		what += fmt.Sprintf(", which ends all sessions (%d live) of all mounts and makes a new key sign at once,", ends.Sessions)
 	case ends.Active:
 		what += ", in whose place a new key signs at once,"
+	case ends.Sessions > 0:
+		what += fmt.Sprintf(", after which sessions that it signed the refresh token of (%d live) can be refreshed no more,", ends.Sessions)
 	}
 	if err := e.confirm(c.confirmFlag, what); err != nil {
 		return err
@@ -113,8 +115,11 @@ func (c *keyDropCmd) Run(e *env) error {
 	if ends.Replaced != "" {
 		e.printf("Key %s signs in its place. Verifiers refuse what it signs until they fetch the keys again, in five minutes at most.\n", ends.Replaced)
 	}
-	if ends.Everything {
+	switch {
+	case ends.Everything:
 		e.printf("Sessions ended: %d.\n", ends.Sessions)
+	case ends.Sessions > 0:
+		e.printf("Sessions that need a new login: %d.\n", ends.Sessions)
 	}
 	return nil
 }

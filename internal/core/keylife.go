@@ -32,21 +32,25 @@ func (s *Service) KeepKeyMS(set KeySet) (int64, bool) {
 	return max(s.longest.Load(), MaxAccessMS) + keyMarginMS, true
 }
 
-// KeyEnds says what ends when a key is dropped in an emergency.
+// KeyEnds says what ends when a key is dropped.
 type KeyEnds struct {
 	// Everything is set when whoever has the key could have signed tokens of
 	// any session: all sessions opened so far end with it.
 	Everything bool
-	Sessions   int // how many that are, all mounts together
+	// Sessions is how many that are, all mounts together; without Everything,
+	// those whose refresh token only this key verifies.
+	Sessions int
 }
 
-// KeyEnds says what dropping the active key of a set ends. Id tokens and the
-// feed open nothing, and application tokens count by their rows.
-func (s *Service) KeyEnds(ctx context.Context, set KeySet) (*KeyEnds, error) {
-	if set.Kind != token.Access && set.Kind != token.Refresh {
-		return &KeyEnds{}, nil
+// KeyEnds says what dropping a key ends. Id tokens and the feed open nothing,
+// and application tokens count by their rows. A key of refresh tokens that signs
+// no more still has sessions that were not refreshed since.
+func (s *Service) KeyEnds(ctx context.Context, key *KeyInfo) (*KeyEnds, error) {
+	opens := key.Set.Kind == token.Access || key.Set.Kind == token.Refresh
+	ends := &KeyEnds{Everything: opens && key.State == KeyActive}
+	if !ends.Everything && key.Set.Kind != token.Refresh {
+		return ends, nil
 	}
-	ends := &KeyEnds{Everything: true}
 	seen := map[SessionID]bool{} // pages overlap where several began in one millisecond
 	for q := (SessionQuery{Limit: 1000}); ; {
 		list, err := s.ListSessions(ctx, q)
@@ -55,10 +59,13 @@ func (s *Service) KeyEnds(ctx context.Context, set KeySet) (*KeyEnds, error) {
 		}
 		before := len(seen)
 		for _, one := range list {
+			if !seen[one.ID] && (ends.Everything || one.RefreshKey == key.ID) {
+				ends.Sessions++
+			}
 			seen[one.ID] = true
 			q.Before = one.CreatedAt + 1
 		}
-		if ends.Sessions = len(seen); len(list) < q.Limit || len(seen) == before {
+		if len(list) < q.Limit || len(seen) == before {
 			return ends, nil
 		}
 	}
