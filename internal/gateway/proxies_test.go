@@ -165,6 +165,22 @@ func throughProxy(t *testing.T, start func(sallyport, api string) string) {
 	t.Run("own routes", p.ownRoutes)
 	t.Run("websocket", p.websocket)
 	t.Run("other upgrades", p.otherUpgrades)
+	t.Run("nominated headers", p.nominated)
+}
+
+// nominated: headers that Connection names are taken away by a proxy on the
+// way to the API; those that say who calls must not be among them.
+func (p *proxied) nominated(t *testing.T) {
+	for _, lines := range []string{
+		"Connection: X-Sallyport-User, X-Sallyport-Roles\r\n", "Connection: close, x-sallyport-user\r\n",
+		"Connection: Upgrade\r\nConnection: X-Sallyport-User\r\nUpgrade: websocket\r\n", "Connection: Upgrade, X-Sallyport-User\r\nUpgrade: websocket\r\n",
+		"Connection: Upgrade, X-Sallyport-User\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n",
+	} {
+		raw(t, p.addr, "GET /x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer bob\r\n"+lines+"Connection: close\r\n\r\n")
+		if s := p.b.take(); s != nil && (s.Header.Get("X-Sallyport-User") != "bob" || s.Header.Get("X-Sallyport-Roles") != "read" || strings.Contains(strings.Join(s.Header["Upgrade"], ","), "h2c")) {
+			t.Errorf("%q: the API sees %v", lines, s.Header)
+		}
+	}
 }
 
 // otherUpgrades: after a change to h2c the client would speak to the API on a
@@ -247,7 +263,7 @@ func (p *proxied) body(t *testing.T) {
 func (p *proxied) spoofed(t *testing.T) {
 	for _, name := range []string{
 		"X-Sallyport-User", "X_Sallyport_User", "X.Sallyport.User", "X-Sallyport_User", "X_Sallyport.User", "XSallyport-User", "x-sallyport-user", "X-Sallyport-Roles", "X_SALLYPORT_ROLES",
-		"X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Forwarded-For",
+		"X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X_HTTP-Method-Override", "X-HTTP_Method", "X-Script_Name", "X-HTTP-Method", "X-Method-Override", "X-Forwarded-For",
 		"X-Original-Method", "X-Original-Uri", "X-Forwarded-Method", "X-Forwarded-Uri",
 	} {
 		for _, target := range []string{"/x", "/public/x"} {
@@ -271,7 +287,7 @@ func (p *proxied) spoofed(t *testing.T) {
 
 func standsForUs(name string) bool {
 	b := strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name))
-	for _, p := range []string{"x-sallyport-", "x-original-url", "x-rewrite-url", "x-http-method", "x-method-override"} {
+	for _, p := range []string{"x-sallyport-", "x-original-url", "x-rewrite-url", "x-http-method", "x-method-override", "x-script-name"} {
 		if strings.HasPrefix(b, p) {
 			return true
 		}

@@ -135,7 +135,7 @@ func (rep *mutateReport) judge(i uint64, d *door, count *doorReport, q *request,
 			say(&rep.Bypasses, "a second request arrived: %+v", s)
 			continue
 		}
-		if s.probe != q.probe {
+		if s.probe != q.probe && !strings.HasPrefix(s.probe, q.probe+" ") { // a folded line goes on with the value
 			say(&rep.Bypasses, "the answer is for request %s", s.probe)
 			continue
 		}
