@@ -65,11 +65,12 @@ func (c *cost) do(w *wire, m *mutator, e *endpoint, name string, raw []byte, our
 	}
 	res, used := measured(w, raw)
 	// Something else may have run just then: the least of some tries is its own.
-	for range 3 {
-		if used > mostAllocated/2 && !e.passed(res) {
-			_, again := measured(w, raw)
-			used = min(used, again)
+	for range 10 {
+		if used < mostAllocated*3/4 || e.passed(res) {
+			break
 		}
+		_, again := measured(w, raw)
+		used = min(used, again)
 	}
 	row.sampled++
 	row.allocated += used

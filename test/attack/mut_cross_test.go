@@ -17,6 +17,9 @@ func crossKeys(b *base) {
 		for _, h := range []string{b.header, member(b.header, "kid", fmt.Sprintf("%q", k.kid)), fmt.Sprintf(`{"alg":%q,"typ":"JWT","kid":%q}`, k.alg, k.kid)} {
 			b.later(fmt.Sprintf("signed by %s/%s", set.Mount, set.Kind), func() string { return k.token(member(h, "alg", `"`+k.alg+`"`), b.payload) })
 			b.out[len(b.out)-1].hint = set.Kind == token.ID && strings.HasPrefix(set.Mount, "oauth")
+			// Where kinds differ by their keys alone this is a good token of the other
+			// kind, and whoever holds it may end it.
+			b.out[len(b.out)-1].homeOnly = set.Mount == b.c.set.Mount
 		}
 	}
 	for _, c := range b.w.creds {
@@ -41,7 +44,9 @@ func crossParts(b *base) {
 		// and refresh tokens), so that its own endpoint takes what is re-signed.
 		may := c.mount == b.c.mount
 		b.resign("the claims of "+c.name(), b.header, o.payload, may)
+		b.out[len(b.out)-1].hint = c.kind == token.ID
 		b.resign("header and claims of "+c.name(), member(o.header, "alg", `"`+b.c.key.alg+`"`), o.payload, may)
+		b.out[len(b.out)-1].hint = c.kind == token.ID
 		if o.h != b.h {
 			b.add("header of "+c.name(), o.h+"."+b.p+"."+b.s)
 		}

@@ -20,6 +20,7 @@ type mutation struct {
 	hint       bool   // may be taken from an id token, which is a hint and no more
 	revocable  bool   // stands for a row that its holder may still end
 	ours       bool   // signed with a key that the server keeps
+	homeOnly   bool   // is sent where the good one belongs, and nowhere else
 	told       bool   // may be taken where OAuth looks at its own tokens
 }
 

@@ -134,8 +134,17 @@ func (x *run) mutation(m *mutator, r *rand.Rand, cred *credential, v *mutation, 
 	for _, e := range home[:min(2, len(home))] {
 		n += x.send(m, cred, e, v, text, may)
 	}
+	if v.homeOnly {
+		return n
+	}
 	x.turn[cred]++
 	return n + x.send(m, cred, away[x.turn[cred]%len(away)], v, text, may)
+}
+
+// cutAt is the text before the first sep: a semicolon ends a cookie.
+func cutAt(text string, sep byte) string {
+	before, _, _ := strings.Cut(text, string(sep))
+	return before
 }
 
 // tweak changes one character of what is hostile already.
@@ -167,7 +176,7 @@ func (x *run) send(m *mutator, cred *credential, e *endpoint, v *mutation, text 
 		return 0 // HTTP takes outer blanks away: the same token arrives
 	case e.header && strings.ContainsAny(text, "\r\n"):
 		return 0 // this would be another request: transport_test.go sends those
-	case e.cookie && strings.Trim(text, `" `) == cred.text:
+	case e.cookie && strings.Trim(cutAt(text, ';'), `" `) == cred.text:
 		return 0 // quotes around a cookie's value are no part of it (RFC 6265 section 4.1.1)
 	case v.told && (strings.HasPrefix(e.name, "introspection") || strings.HasPrefix(e.name, "userinfo") || e.name == "oauth exchange"):
 		may = true // OAuth's own endpoints take its tokens whomever they are for
