@@ -9,15 +9,15 @@ import (
 	"testing"
 )
 
-// TestGuide compiles the program of docs/client.md; its other snippet is
-// ExampleAdapt.
+// TestGuide compiles the program of docs/client.md; its other snippets are of
+// ExampleNewClientCredentials and ExampleAdapt.
 func TestGuide(t *testing.T) {
 	raw, err := os.ReadFile("../docs/client.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(raw), -1)
-	if len(blocks) != 2 || !strings.HasPrefix(blocks[0][1], "package main") {
+	if len(blocks) != 3 || !strings.HasPrefix(blocks[0][1], "package main") {
 		t.Fatalf("%d blocks of Go; the first should be a program", len(blocks))
 	}
 	root, err := filepath.Abs("..")
@@ -43,8 +43,10 @@ func TestGuide(t *testing.T) {
 		t.Fatal(err)
 	}
 	squeeze := func(s string) string { return strings.Join(strings.Fields(s), " ") }
-	want := squeeze(strings.ReplaceAll(blocks[1][1], "Adapt(ctx,", "Adapt(context.Background(),"))
-	if !strings.Contains(squeeze(string(adapt)), want) {
-		t.Error("the snippet about x/oauth2 is not the one of ExampleAdapt")
+	for _, block := range blocks[1:] {
+		want := squeeze(strings.NewReplacer("Adapt(ctx,", "Adapt(context.Background(),", `"https://auth.example.com"`, "server.URL").Replace(block[1]))
+		if !strings.Contains(squeeze(string(adapt)), want) {
+			t.Errorf("no example has the snippet\n%s", block[1])
+		}
 	}
 }

@@ -226,7 +226,9 @@ func TestSecurity54_FiveHundredAtOnce(t *testing.T) {
 	for _, err := range errs {
 		judge(err)
 	}
-	if compared > 40 || compared == 0 {
+	// Few of the 40 that the budget let pass may have found room in the queue, on a
+	// bad day none; the rest of the budget is spent below.
+	if compared > 40 {
 		t.Fatalf("%d guesses were compared, the budget is 40", compared)
 	}
 	for i := 500; ; i++ { // what is left of the budget, and no more
