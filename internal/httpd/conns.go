@@ -140,6 +140,18 @@ func (l *connLimit) stop() {
 	l.cond.Broadcast()
 }
 
+// closeUnused closes the connections on which no request ever began. Clients
+// open some in advance, and net/http would wait five seconds for each.
+func (l *connLimit) closeUnused() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		if !c.used {
+			l.sacrifice(c)
+		}
+	}
+}
+
 // state follows net/http's view of a connection.
 func (l *connLimit) state(c net.Conn, s http.ConnState) {
 	if t, ok := c.(*tls.Conn); ok {
@@ -155,6 +167,7 @@ func (l *connLimit) state(c net.Conn, s http.ConnState) {
 		return
 	}
 	l.unidle(lc)
+	lc.used = lc.used || s != http.StateNew
 	if s == http.StateIdle {
 		lc.idle = true
 		l.idle = append(l.idle, lc)
@@ -195,6 +208,7 @@ type limitedConn struct {
 	limit *connLimit
 	peer  netip.Addr
 	idle  bool // guarded by limit.mu
+	used  bool // a request began on it; guarded by limit.mu
 }
 
 func (c *limitedConn) Close() error {

@@ -49,6 +49,10 @@ func (g *group) serve(l net.Listener) error {
 	return g.srv.Serve(l)
 }
 
+// firstByte is how long a connection may be silent when we shut down: a request
+// that was on its way is there by then.
+const firstByte = 250 * time.Millisecond
+
 // shutdown runs the ladder: no new connections; hooks; wait for requests; end
 // their contexts; close what is left. The private listener goes last, so that
 // probes and metrics see the draining.
@@ -61,6 +65,8 @@ func (s *Server) shutdown() error {
 	soft, cancelSoft := context.WithDeadline(hard, deadline.Add(-min(closeTime, s.cfg.ShutdownTimeout/2)))
 	defer cancelSoft()
 
+	unused := time.AfterFunc(firstByte, s.limit.closeUnused)
+	defer unused.Stop()
 	hooks := s.startHooks()
 	err := s.public.srv.Shutdown(soft)
 	waitFor(soft, hooks)
