@@ -3,7 +3,6 @@ package core
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -36,31 +35,24 @@ func (s *Service) follow(ctx context.Context) error {
 	for {
 		last, _ := s.revoked.state()
 		now := s.now()
-		facts, highest, err := s.store.FactsSince(ctx, last, 1000)
+		facts, highest, err := s.store.FactsSince(ctx, max(last-1, 0), 1000)
 		if err != nil {
 			return storeErr(err)
 		}
-		if highest < last {
-			return s.wentBack(highest, last)
+		news, same := s.recent.sameLog(facts, last)
+		if highest < last || !same {
+			if err := s.lapsed(ctx, highest, last, now); err != nil {
+				return err
+			}
+			continue
 		}
-		s.heardFacts(facts)
+		s.heardFacts(news, false)
+		s.recent.add(news, now)
 		if len(facts) < 1000 {
-			s.revoked.add(facts, highest, now)
+			s.revoked.add(news, highest, now)
 			return nil
 		}
-		s.revoked.add(facts, facts[len(facts)-1].Number, now)
-	}
-}
-
-// wentBack refuses a store that knows fewer revocations than this node: it was
-// restored from a backup under our feet, or a failover lost commits. Nothing
-// is accepted until it knows them again, which `sallyport restore confirm`
-// sees to.
-func (s *Service) wentBack(highest, known int64) error {
-	s.observer.Alarm("store_went_back", "")
-	return &Error{
-		Code: Unavailable, Reason: "store went back", RetryAfter: 5000,
-		Err: fmt.Errorf("the store's last revocation is number %d, and this node knows of %d: it was restored, or lost commits; run `sallyport restore confirm`", highest, known),
+		s.revoked.add(news, facts[len(facts)-1].Number, now)
 	}
 }
 
@@ -117,6 +109,9 @@ func (s *Service) followStore(ctx context.Context) {
 		err := s.follow(ctx)
 		if err == nil {
 			_ = s.settle(ctx) // it tells of its troubles, and is tried again
+			if lerr := s.addLost(ctx); lerr != nil && ctx.Err() == nil {
+				s.log.Warn("revocations that the store has lost could not be added again; it is tried again", "err", lerr)
+			}
 		}
 		if err != nil && ctx.Err() == nil {
 			if !deaf {

@@ -437,6 +437,8 @@ type hooked struct {
 	before func(method string) error
 
 	reserved atomic.Pointer[core.ReserveParams] // the last attempt asked for
+	// log, if set, is what the log of facts reads as: a failover lost some.
+	log atomic.Pointer[func([]core.Fact, int64) ([]core.Fact, int64)]
 }
 
 // errDisk is a failure no store documents.
@@ -592,7 +594,11 @@ func (h *hooked) FactsSince(ctx context.Context, n int64, limit int) ([]core.Fac
 	if err := h.at("FactsSince"); err != nil {
 		return nil, 0, err
 	}
-	return h.Store.FactsSince(ctx, n, limit)
+	facts, last, err := h.Store.FactsSince(ctx, n, limit)
+	if f := h.log.Load(); f != nil && err == nil {
+		facts, last = (*f)(facts, last)
+	}
+	return facts, last, err
 }
 
 // hasRow reports whether the row of a session is there, live or not.

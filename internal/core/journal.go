@@ -11,7 +11,7 @@ import (
 // journal implements it.
 type Journal interface {
 	// Append makes entries survive power loss, in their order. A fact numbered
-	// at or below Highest is there already and is passed over. After an error
+	// at or below Highest is there already and is passed over, but for Again. After an error
 	// nothing of the call counts as written.
 	Append(ctx context.Context, entries []JournalEntry) error
 	// Highest is the number of the last fact written.
@@ -28,6 +28,9 @@ type JournalEntry struct {
 	// KeepUntil is when the record may be dropped: when no store restored from
 	// a backup could make anything of it come back.
 	KeepUntil int64
+	// Again is set for a fact whose number may be at or below Highest because
+	// another one had it, in commits that the store lost.
+	Again bool
 }
 
 // JournalNote tells of an end that is no fact, because no token need be looked
@@ -88,7 +91,7 @@ type journaling struct {
 }
 
 // heardFacts notes facts just read from the log.
-func (s *Service) heardFacts(facts []Fact) {
+func (s *Service) heardFacts(facts []Fact, again bool) {
 	if s.cfg.Journal == nil || len(facts) == 0 {
 		return
 	}
@@ -100,9 +103,9 @@ func (s *Service) heardFacts(facts []Fact) {
 	}
 	written := s.cfg.Journal.Highest()
 	for i := range facts {
-		if facts[i].Number > written {
+		if facts[i].Number > written || again {
 			f := facts[i]
-			j.pending = append(j.pending, JournalEntry{Fact: &f, KeepUntil: s.journalKeep(&f)})
+			j.pending = append(j.pending, JournalEntry{Fact: &f, KeepUntil: s.journalKeep(&f), Again: again})
 		}
 	}
 }

@@ -53,20 +53,35 @@ type ReplaySource struct {
 
 // Replay replays journals in a store that was restored.
 func (s *Service) Replay(ctx context.Context, actor Actor, sources []ReplaySource) (*ReplayReport, error) {
-	r := &replay{s: s, actor: actor, report: &ReplayReport{}}
+	r := newReplay(s, actor)
 	if err := r.gather(ctx, sources); err != nil {
 		return nil, err
 	}
-	// First, so that whatever is added counts for every session there is.
-	if err := s.skipFacts(ctx, actor, r.report.Highest+replayGap); err != nil {
+	if err := r.carryOut(ctx, replayGap); err != nil {
 		return nil, err
+	}
+	return r.report, nil
+}
+
+func newReplay(s *Service, actor Actor) *replay {
+	return &replay{
+		s: s, actor: actor, report: &ReplayReport{}, lastTokens: map[string]*Fact{}, secrets: map[string]bool{}, seen: map[Fact]bool{},
+		subjects: map[FactKind]map[string]*subjectEnd{FactUser: {}, FactAPIKey: {}, FactClient: {}, FactAccount: {}},
+	}
+}
+
+// carryOut does what was gathered. Numbers jump first, so that whatever is
+// added counts for every session there is.
+func (r *replay) carryOut(ctx context.Context, gap int64) error {
+	if err := r.s.skipFacts(ctx, r.actor, r.report.Highest+gap); err != nil {
+		return err
 	}
 	for _, step := range []func(context.Context) error{r.everything, r.accounts, r.clients, r.apiKeys, r.users, r.tokens, r.sessions} {
 		if err := step(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return r.report, s.catchUp(ctx)
+	return r.s.catchUp(ctx)
 }
 
 func (s *Service) skipFacts(ctx context.Context, actor Actor, above int64) error {
@@ -79,7 +94,8 @@ func (s *Service) skipFacts(ctx context.Context, actor Actor, above int64) error
 // knows: all sessions and application tokens end. Passwords, secrets and
 // signing keys stay as they are in the backup.
 func (s *Service) EndEverything(ctx context.Context, actor Actor, known int64) (*ReplayReport, error) {
-	r := &replay{s: s, actor: actor, report: &ReplayReport{Highest: known}}
+	r := newReplay(s, actor)
+	r.report.Highest = known
 	if err := s.skipFacts(ctx, actor, known+blindGap); err != nil {
 		return nil, err
 	}
@@ -153,8 +169,6 @@ func (e *subjectEnd) add(f *Fact) {
 
 // gather sorts the entries. Facts that the store has are left out.
 func (r *replay) gather(ctx context.Context, sources []ReplaySource) error {
-	r.lastTokens, r.secrets = map[string]*Fact{}, map[string]bool{}
-	r.subjects = map[FactKind]map[string]*subjectEnd{FactUser: {}, FactAPIKey: {}, FactClient: {}, FactAccount: {}}
 	for i := range sources {
 		r.report.Highest = max(r.report.Highest, sources[i].Known)
 		if err := r.source(ctx, &sources[i]); err != nil {
@@ -186,9 +200,6 @@ func (r *replay) source(ctx context.Context, src *ReplaySource) error {
 			return err
 		}
 		if !there && !r.seen[*e.Fact] {
-			if r.seen == nil {
-				r.seen = map[Fact]bool{}
-			}
 			r.seen[*e.Fact] = true
 			r.fact(e.Fact)
 		}

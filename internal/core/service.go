@@ -77,6 +77,10 @@ type Service struct {
 	incarnation   string
 	statuses      map[StatusSpace]*statusPool
 	follower      chan struct{} // room for the one that reads the log of facts
+	recent        recentFacts   // its own
+	lostMu        sync.Mutex
+	lost          []Fact      // facts to be added again
+	marks         atomic.Bool // the store is marked as restored
 	cache         *principalCache
 	journaling    journaling
 	marked        JournalMark // the last one written; Run's own

@@ -177,7 +177,7 @@ func (j *Journal) Append(_ context.Context, entries []core.JournalEntry) error {
 	next := j.scan
 	var out []byte
 	for i := range entries {
-		if f := entries[i].Fact; f != nil && f.Number <= next.highest {
+		if f := entries[i].Fact; f != nil && f.Number <= next.highest && !entries[i].Again {
 			continue
 		}
 		if err := next.append(&out, &entries[i]); err != nil {

@@ -1,0 +1,271 @@
+package core_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/internal/core"
+)
+
+// journal is a journal in memory that can be made to fail.
+type journal struct {
+	mu      sync.Mutex
+	broken  bool
+	entries []core.JournalEntry
+	writes  int
+	highest int64
+}
+
+func (j *journal) Append(_ context.Context, entries []core.JournalEntry) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.broken {
+		return errors.New("no space left on device")
+	}
+	j.writes++
+	for _, e := range entries {
+		if e.Mark != nil || e.Fact != nil && e.Fact.Number <= j.highest && !e.Again {
+			continue
+		}
+		j.entries = append(j.entries, e)
+		if e.Fact != nil {
+			j.highest = max(j.highest, e.Fact.Number)
+		}
+	}
+	return nil
+}
+
+func (j *journal) Highest() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.highest
+}
+
+func (j *journal) Purge(int64) error { return nil }
+
+func (j *journal) breaks(broken bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.broken = broken
+}
+
+// facts lists what was written: the numbers of facts, and notes.
+func (j *journal) facts() (numbers []int64, notes []core.JournalNote) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, e := range j.entries {
+		if e.Fact != nil {
+			numbers = append(numbers, e.Fact.Number)
+		}
+		if e.Note != nil {
+			notes = append(notes, *e.Note)
+		}
+	}
+	return numbers, notes
+}
+
+func journalled(t *testing.T, mounts ...*core.Mount) (*world, *journal) {
+	j := &journal{}
+	return newWorldWith(t, core.Config{Journal: j}, sharedHasher(), mounts...), j
+}
+
+// TestJournalFails: a revocation that cannot be written to the journal is in
+// force and not acknowledged, however often it is asked for; when it can, it
+// is written once.
+func TestJournalFails(t *testing.T) {
+	m := netography("net", core.DefaultAccount)
+	w, j := journalled(t, m)
+	ann := w.user("ann")
+	k := w.apiKey("", "daemon")
+	a, b := w.in(m, "ann"), w.in(m, "ann")
+	j.breaks(true)
+	sid := a.Session.ID.String()
+	logout := func() error {
+		return w.svc.Logout(w.ctx, &core.LogoutRequest{Mount: m, Token: a.RefreshToken, Client: from(home)})
+	}
+	wantCode(t, w.svc.RevokeSession(w.ctx, admin, sid), core.Unavailable)
+	wantCode(t, logout(), core.Unavailable)
+	wantCode(t, logout(), core.Unavailable)
+	w.refusedCall(a.AccessToken, core.TokenRevoked)
+	w.calls(b.AccessToken)
+	w.refreshed(m, b.RefreshToken)
+	if w.svc.JournalFault() == nil || !w.seen.heard("facts_journal") {
+		t.Error("nobody hears of the journal")
+	}
+	_, err := w.svc.RotateAPIKey(w.ctx, admin, k.Key.ID, 0, "")
+	wantCode(t, err, core.Unavailable)
+	wantCode(t, w.svc.NoteKeyDropped(w.ctx, "kid"), core.Unavailable)
+	_, err = w.svc.SetUserState(w.ctx, admin, ann.ID, core.Disabled)
+	wantCode(t, err, core.Unavailable)
+	w.refusedCall(b.AccessToken, core.TokenRevoked)
+
+	j.breaks(false)
+	w.must(logout())
+	numbers, notes := j.facts()
+	if !slices.Equal(numbers, []int64{1, 2}) || len(notes) != 2 || notes[0].Subject != k.Key.ID || notes[1].Kind != core.NoteKey {
+		t.Fatalf("the journal has %v and %v", numbers, notes)
+	}
+	if w.svc.JournalFault() != nil {
+		t.Error("the journal works and is said to fail")
+	}
+	// What a crash left unwritten is written at the next start.
+	j.breaks(true)
+	_, err = w.svc.CompromiseUser(w.ctx, admin, ann.ID)
+	wantCode(t, err, core.Unavailable)
+	j.breaks(false)
+	w.reopen(func() {})
+	if numbers, _ := j.facts(); !slices.Equal(numbers, []int64{1, 2, 3}) {
+		t.Fatalf("after a restart the journal has %v", numbers)
+	}
+}
+
+// TestJournalTogether: revocations that come together share writes, and none
+// is acknowledged before it is written.
+func TestJournalTogether(t *testing.T) {
+	m := netography("net", core.DefaultAccount)
+	w, j := journalled(t, m)
+	w.user("ann")
+	var sids []string
+	for range 40 {
+		sids = append(sids, w.in(m, "ann").Session.ID.String())
+	}
+	var all sync.WaitGroup
+	for _, sid := range sids {
+		all.Go(func() {
+			if err := w.svc.RevokeSession(w.ctx, admin, sid); err != nil {
+				t.Error(err)
+				return
+			}
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			if !slices.ContainsFunc(j.entries, func(e core.JournalEntry) bool { return e.Fact != nil && e.Fact.Subject == sid }) {
+				t.Error("acknowledged before it was written")
+			}
+		})
+	}
+	all.Wait()
+	numbers, _ := j.facts()
+	if len(numbers) != len(sids) || !slices.IsSorted(numbers) {
+		t.Errorf("the journal has %v", numbers)
+	}
+	t.Logf("%d revocations in %d writes", len(sids), j.writes)
+}
+
+// lapse is a world whose store loses its last facts, as in a failover, while
+// Run follows it.
+func lapse(t *testing.T, reused bool) {
+	m := netography("net", core.DefaultAccount)
+	w, j := journalled(t, m)
+	w.user("ann")
+	bob := w.user("bob")
+	var g []*core.Granted
+	for range 4 {
+		g = append(g, w.in(m, "ann"))
+	}
+	other := w.in(m, "bob")
+	for i := range 3 {
+		w.must(w.svc.RevokeSession(w.ctx, admin, g[i].Session.ID.String()))
+	}
+	// Facts 2 and 3 are lost; with reused, another node has given both numbers
+	// again. Facts beyond are those that are added afterwards.
+	hidden := func(facts []core.Fact, last int64) (left []core.Fact, top int64) {
+		top = 1
+		for _, f := range facts {
+			if (f.Number == 2 || f.Number == 3) && reused {
+				f = core.Fact{Number: f.Number, Kind: core.FactUser, Subject: bob.ID, At: start, PurgeAt: start + day}
+			} else if f.Number == 2 || f.Number == 3 {
+				continue
+			}
+			left = append(left, f)
+		}
+		if reused {
+			top = 3
+		}
+		if last > 3 {
+			top = last
+		}
+		return left, top
+	}
+	w.store.log.Store(&hidden)
+	ctx, cancel := context.WithCancel(w.ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.svc.Run(ctx)
+	}()
+	defer func() { cancel(); <-done }()
+	lostAgain := func() int {
+		facts, _, err := w.disk.FactsSince(w.ctx, 3, 0)
+		w.must(err)
+		n := 0
+		for _, f := range facts {
+			if f.Subject == g[1].Session.ID.String() || f.Subject == g[2].Session.ID.String() {
+				n++
+			}
+		}
+		return n
+	}
+	for began := time.Now(); lostAgain() < 2; time.Sleep(5 * time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatal("what was lost is not added again within a minute")
+		}
+		for i := range 3 {
+			w.refusedCall(g[i].AccessToken, core.TokenRevoked)
+		}
+	}
+	w.calls(g[3].AccessToken)
+	if reused {
+		w.refusedCall(other.AccessToken, core.TokenRevoked)
+	} else {
+		w.calls(other.AccessToken)
+	}
+	if !w.seen.heard("store_lost_facts") {
+		t.Error("nobody hears of it")
+	}
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		numbers, _ := j.facts()
+		if len(numbers) >= 5 && (!reused || slices.Index(numbers[3:], 3) >= 0) {
+			break
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatalf("the journal has %v", numbers)
+		}
+	}
+	if v, err := w.disk.MetaGet(w.ctx, core.MetaRestored); err == nil && v != "" {
+		t.Error("a failover counts as a restore:", v)
+	}
+}
+
+func TestFailoverLosesFacts(t *testing.T) {
+	t.Run("lost", func(t *testing.T) { lapse(t, false) })
+	t.Run("numbers given again", func(t *testing.T) { lapse(t, true) })
+}
+
+// TestRestoredUnderneath: a store that forgot more than the last minutes is
+// refused, and marked for nodes that start.
+func TestRestoredUnderneath(t *testing.T) {
+	m := netography("net", core.DefaultAccount)
+	w, _ := journalled(t, m)
+	w.user("ann")
+	a, b := w.in(m, "ann"), w.in(m, "ann")
+	w.must(w.svc.RevokeSession(w.ctx, admin, a.Session.ID.String()))
+	w.sleep(20 * minute)
+	w.must(w.svc.RevokeSession(w.ctx, admin, w.in(m, "ann").Session.ID.String()))
+	w.sleep(minute)
+	b = w.in(m, "ann")
+	w.calls(b.AccessToken)
+	empty := func([]core.Fact, int64) ([]core.Fact, int64) { return nil, 0 }
+	w.store.log.Store(&empty)
+	w.sleep(10 * second) // memory is stale
+	w.refusedCall(b.AccessToken, core.Unavailable)
+	if v, err := w.disk.MetaGet(w.ctx, core.MetaRestored); err != nil || v == "" {
+		t.Errorf("the store is not marked: %q, %v", v, err)
+	}
+	w.store.log.Store(nil)
+	w.calls(b.AccessToken)
+	w.refusedCall(a.AccessToken, core.TokenRevoked)
+}
