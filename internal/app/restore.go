@@ -55,7 +55,7 @@ func Restore(ctx context.Context, cfg *config.Config, o Options, in io.Reader, p
 func restoreShared(ctx context.Context, cfg *config.Config, o Options, in io.Reader, progress dump.Progress) (report *BackupReport, err error) {
 	e := &engine{dir: absolute(cfg.Data), log: o.Logger, now: o.Now}
 	defer func() { err = errors.Join(err, e.close()) }()
-	if err := e.openStore(ctx, cfg, o, true); err != nil {
+	if err := e.openStore(ctx, cfg, o, true); err != nil && !errors.Is(err, core.ErrLoading) {
 		return nil, err
 	}
 	report, err = load(ctx, e.store, in, progress)
