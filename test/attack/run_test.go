@@ -180,7 +180,7 @@ func (x *run) send(m *mutator, cred *credential, e *endpoint, v *mutation, text 
 		return 0 // quotes around a cookie's value are no part of it (RFC 6265 section 4.1.1)
 	case v.told && (strings.HasPrefix(e.name, "introspection") || strings.HasPrefix(e.name, "userinfo") || e.name == "oauth exchange"):
 		may = true // OAuth's own endpoints take its tokens whomever they are for
-	case v.revocable && e.name == "revocation":
+	case (v.revocable || v.told) && e.name == "revocation":
 		return 0 // whoever holds it may end what is left of it
 	case may && (e.writes || here && e.scarce):
 		return 0 // it would do what its holder may do, and change rows
