@@ -166,6 +166,10 @@ func (g *Gateway) serveProxy(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel = context.WithCancelCause(ctx)
 		defer cancel(nil)
 		defer g.streams.add(d.principal, cancel)()
+		// A body that nothing comes of must not outlive its token: the proxy
+		// cannot close it while it is being read.
+		asked := r
+		defer context.AfterFunc(ctx, func() { httpd.Interrupt(asked) })()
 	}
 	r = r.WithContext(ctx)
 	if r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody {

@@ -225,16 +225,23 @@ func TestSecurity57_RequestsWithTheUpstreamAreBounded(t *testing.T) {
 	}
 }
 
-// A verified client's body may take its time: it is a stream that can be cut.
-func TestSlowBodyOfAVerifiedClient(t *testing.T) {
-	b := newBackend(t)
-	d := open(t, b.URL, nil)
+// An upload that nothing comes of may take its time while its token stands, and
+// ends with it.
+func TestSlowUploadEndsOnRevocation(t *testing.T) {
+	arrived := make(chan struct{})
+	up := newBackend(t)
+	up.Config.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		_, _ = io.Copy(io.Discard, r.Body) // it breaks off
+	})
+	d := open(t, up.URL, nil)
 	c, err := net.Dial("tcp", d.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
 	_, _ = io.WriteString(c, "POST /x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer bob\r\nContent-Length: 2\r\nConnection: close\r\n\r\na")
+	<-arrived
 	d.auth.kill("bob", core.TokenRevoked)
 	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if got, _ := io.ReadAll(c); !strings.HasPrefix(string(got), "HTTP/1.1 401 ") {

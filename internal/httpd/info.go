@@ -104,7 +104,7 @@ func (f Front) Wrap(next http.Handler) http.Handler {
 		st.info.ID = requestID(r, trusted)
 		w.Header().Set(headerRequestID, st.info.ID)
 
-		st.pace = &pace{rc: http.NewResponseController(w)}
+		st.pace = &pace{rc: http.NewResponseController(w), h2: r.ProtoMajor >= 2}
 		rw := &responseWriter{ResponseWriter: w, track: f.track, pace: st.pace}
 		r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
 		if r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody {
@@ -117,7 +117,9 @@ func (f Front) Wrap(next http.Handler) http.Handler {
 			return
 		}
 		next.ServeHTTP(rw, r)
-		st.pace.drain()
+		if !rw.hijacked {
+			st.pace.end()
+		}
 	})
 }
 

@@ -25,6 +25,7 @@ const (
 // never come. Handlers change it: see [Deadline], [Unpaced] and [Drain].
 type pace struct {
 	rc *http.ResponseController
+	h2 bool
 
 	mu         sync.Mutex
 	readsDone  bool // reading is bounded by somebody else, or no longer
@@ -55,6 +56,19 @@ func Unpaced(r *http.Request) {
 func Drain(r *http.Request) {
 	if p := paceOf(r); p != nil {
 		p.drain()
+	}
+}
+
+// Interrupt ends reading the body of r at once: whoever waits for more of it,
+// or for leave to close it, goes on.
+func Interrupt(r *http.Request) {
+	if p := paceOf(r); p != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !p.began.IsZero() && !p.eof {
+			p.readsDone, p.drained = true, true
+			_ = p.rc.SetReadDeadline(time.Now()) // as above
+		}
 	}
 }
 
@@ -126,9 +140,30 @@ func (p *pace) write() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	if p.writesDone || now.Sub(p.written) < time.Second {
+	if p.writesDone || !p.h2 && now.Sub(p.written) < time.Second {
 		return
 	}
 	p.written = now
 	_ = p.rc.SetWriteDeadline(now.Add(writeWait)) // as above
+}
+
+// wrote lifts it again where the deadline would end the stream by itself, not
+// the next write: HTTP/2 resets a stream that was silent until then.
+func (p *pace) wrote() {
+	if !p.h2 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.writesDone {
+		_ = p.rc.SetWriteDeadline(time.Time{}) // as above
+	}
+}
+
+// end bounds what is left when the handler is done: the rest of the body, and
+// what of the answer is still in buffers.
+func (p *pace) end() {
+	p.drain()
+	p.written = time.Time{}
+	p.write()
 }

@@ -93,18 +93,29 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// TestSecurity57_AnswersHaveAPace: a reader that stops reading is let go of.
+// TestSecurity57_AnswersHaveAPace: a reader that stops reading is let go of; a
+// stream that is silent is not, although HTTP/2 would reset it at a deadline
+// that nothing waits for.
 func TestSecurity57_AnswersHaveAPace(t *testing.T) {
-	r, err := http.NewRequest(http.MethodGet, "/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &deadlines{}
-	httpd.Front{NoAccessLog: true}.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = fmt.Fprint(w, "a")
-		_, _ = fmt.Fprint(w, "b")
-	})).ServeHTTP(d, r)
-	if len(d.write) != 1 || time.Until(d.write[0]) > 2*time.Minute || len(d.read) != 0 {
-		t.Errorf("%v, %v", d.write, d.read)
+	for _, major := range []int{1, 2} {
+		r, err := http.NewRequest(http.MethodGet, "/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ProtoMajor, r.RequestURI = major, "/"
+		d := &deadlines{}
+		var silent time.Time
+		httpd.Front{NoAccessLog: true}.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprint(w, "a")
+			_, _ = fmt.Fprint(w, "b")
+			silent = d.write[len(d.write)-1]
+		})).ServeHTTP(d, r)
+		last := d.write[len(d.write)-1]
+		if d.write[0].IsZero() || time.Until(last) > 2*time.Minute || last.IsZero() || len(d.read) != 0 {
+			t.Errorf("HTTP/%d: %v, %v", major, d.write, d.read)
+		}
+		if silent.IsZero() != (major == 2) {
+			t.Errorf("HTTP/%d: while it is silent the deadline is %v", major, silent)
+		}
 	}
 }

@@ -44,6 +44,9 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 		w.pace.write()
 	}
 	n, err := w.ResponseWriter.Write(p)
+	if w.pace != nil {
+		w.pace.wrote()
+	}
 	w.bytes += int64(n)
 	return n, err
 }
@@ -55,6 +58,7 @@ func (w *responseWriter) FlushError() error {
 	}
 	if w.pace != nil {
 		w.pace.write()
+		defer w.pace.wrote()
 	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
