@@ -75,6 +75,10 @@ type KeyEnds struct {
 	// Sessions is how many those are; without Everything, how many cannot be
 	// refreshed any more.
 	Sessions int `json:"sessions"`
+	// Renewed is set for a key of access or refresh tokens that signs no more:
+	// whoever had it may have renewed sessions, which then go on under the key
+	// that signs now.
+	Renewed bool `json:"renewed"`
 	// Replaced is the key that signs instead, after an active one was dropped.
 	Replaced string `json:"replaced,omitempty"`
 }
@@ -181,7 +185,11 @@ func (a *api) endsOf(c *call) (*KeyEnds, error) {
 	}
 	out := &KeyEnds{ID: id, Everything: ends.Everything, Sessions: ends.Sessions}
 	for _, k := range a.keys.ListKeys(c.ctx) {
-		out.Active = out.Active || k.ID == id && k.State == core.KeyActive
+		if k.ID != id {
+			continue
+		}
+		out.Active = k.State == core.KeyActive
+		out.Renewed = k.State == core.KeyVerifyOnly && (k.Set.Kind == token.Access || k.Set.Kind == token.Refresh)
 	}
 	return out, nil
 }

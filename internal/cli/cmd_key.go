@@ -121,6 +121,9 @@ func (c *keyDropCmd) Run(e *env) error {
 	case ends.Sessions > 0:
 		e.printf("Sessions that need a new login: %d.\n", ends.Sessions)
 	}
+	if ends.Renewed {
+		e.printf("If it had leaked, end what was renewed with it, too: sallyport session revoke --everything\n")
+	}
 	return nil
 }
 
