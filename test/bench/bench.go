@@ -17,6 +17,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/password"
+	"github.com/sallyport/sallyport/internal/store/pgtest"
 	"github.com/sallyport/sallyport/test/sut"
 )
 
@@ -36,8 +37,11 @@ type bench struct {
 	binaries map[string]string
 	upstream *sut.Process // an API to stand in front of: the floor binary
 	floor    *sut.Process
-	server   *sut.Server // as shipped
-	quiet    *sut.Server // without the access log
+	server   *sut.Server    // as shipped
+	quiet    *sut.Server    // without the access log
+	pg       *pgtest.Server // for the groups on PostgreSQL
+	nodes    []*sut.Server  // on it
+	peopled  []string       // DSNs whose users are there
 	began    time.Time
 	profiled int
 	cleanup  []func()
@@ -171,7 +175,7 @@ func userName(i int) string { return fmt.Sprintf("bench-%d", i) }
 // address is where a process answers: host and port.
 func (b *bench) address(p *sut.Process) string {
 	at := p.Probe
-	for _, s := range []*sut.Server{b.server, b.quiet} {
+	for _, s := range append([]*sut.Server{b.server, b.quiet}, b.nodes...) {
 		if s != nil && p == &s.Process {
 			at = s.URL // it is probed at its private listener
 		}

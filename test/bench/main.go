@@ -24,6 +24,9 @@ func main() {
 // groups in the order of measuring.
 var groups = []group{refreshGroup, loginGroup, floodGroup, verifyGroup, gatewayGroup, startGroup, memoryGroup}
 
+// asked are groups that run when they are named.
+var asked = []group{postgresGroup, newsGroup}
+
 // command is main with its surroundings given; it returns the exit status.
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	b := &bench{progress: stderr}
@@ -82,8 +85,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func names() string {
 	var list []string
-	for i := range groups {
-		list = append(list, groups[i].name)
+	for _, g := range slices.Concat(groups, asked) {
+		list = append(list, g.name)
 	}
 	return strings.Join(list, ", ")
 }
@@ -94,12 +97,13 @@ func wanted(only string) ([]group, error) {
 		return groups, nil
 	}
 	var list []group
+	all := slices.Concat(groups, asked)
 	for name := range strings.SplitSeq(only, ",") {
-		i := slices.IndexFunc(groups, func(g group) bool { return g.name == strings.TrimSpace(name) })
+		i := slices.IndexFunc(all, func(g group) bool { return g.name == strings.TrimSpace(name) })
 		if i < 0 {
 			return nil, fmt.Errorf("there is no group %q; there are %s", name, names())
 		}
-		list = append(list, groups[i])
+		list = append(list, all[i])
 	}
 	return list, nil
 }

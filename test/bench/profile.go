@@ -13,7 +13,7 @@ import (
 
 // private is the private listener of a process if it is a server of ours.
 func (b *bench) private(p *sut.Process) string {
-	for _, s := range []*sut.Server{b.server, b.quiet} {
+	for _, s := range append([]*sut.Server{b.server, b.quiet}, b.nodes...) {
 		if s != nil && p == &s.Process {
 			return s.Private()
 		}
