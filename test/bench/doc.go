@@ -17,4 +17,9 @@
 //
 // The groups: refresh, login, flood (refreshes beside a flood of logins),
 // verify (one token, in this process), gateway, start, memory.
+//
+//	go run ./test/bench scale [-store sqlite|postgres] [-sessions N] [-users N]
+//
+// fills stores with many sessions and measures what their number changes:
+// rotation, purging, size, start, memory (scale.go).
 package main

@@ -29,6 +29,9 @@ var asked = []group{postgresGroup, newsGroup}
 
 // command is main with its surroundings given; it returns the exit status.
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "scale" {
+		return scaleCommand(ctx, args[1:], stdout, stderr)
+	}
 	b := &bench{progress: stderr}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)

@@ -1,7 +1,7 @@
 // Command floor is what the machine allows: an HTTP server that does the least
 // that a measured request must, with bare cryptography and a bare store.
 //
-//	floor -listen ADDR [-db FILE] [-upstream URL]
+//	floor -listen ADDR [-db FILE [-rows N] [-keys] [-fill]] [-upstream URL]
 //
 // POST /fixed reads a form and answers 600 bytes. POST /mac checks one HMAC and
 // makes one: a refresh that changes nothing. POST /rotate checks one, moves one
@@ -40,8 +40,17 @@ func main() {
 	upstream := flag.String("upstream", "", "URL behind /proxied")
 	slots := flag.Int("slots", 1, "hashes at once")
 	rows := flag.Int("rows", 1000, "sessions in the file")
+	keys := flag.Bool("keys", false, "sessions have keys of 16 bytes, in an index, and not numbers")
+	only := flag.Bool("fill", false, "make the file of sessions and end")
 	flag.Parse()
-	mux, err := routes(*db, *rows, *slots, *upstream)
+	if *only {
+		if _, err := openStore(*db, *rows, *keys); err != nil {
+			fmt.Fprintln(os.Stderr, "floor:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	mux, err := routes(*db, *rows, *keys, *slots, *upstream)
 	if err == nil {
 		err = http.ListenAndServe(*listen, mux)
 	}
@@ -49,7 +58,7 @@ func main() {
 	os.Exit(1)
 }
 
-func routes(db string, rows, slots int, upstream string) (*http.ServeMux, error) {
+func routes(db string, rows int, keys bool, slots int, upstream string) (*http.ServeMux, error) {
 	mux := http.NewServeMux()
 	fixed := []byte(`{"access_token":"` + strings.Repeat("x", 580) + `"}`)
 	mux.HandleFunc("GET /ready", func(http.ResponseWriter, *http.Request) {})
@@ -72,7 +81,7 @@ func routes(db string, rows, slots int, upstream string) (*http.ServeMux, error)
 	}
 	mux.HandleFunc("POST /mac", f.refresh(func(session) error { return nil }, 1, 0))
 	if db != "" {
-		s, err := openStore(db, rows)
+		s, err := openStore(db, rows, keys)
 		if err != nil {
 			return nil, err
 		}

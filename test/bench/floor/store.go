@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -14,6 +16,47 @@ import (
 // one transaction.
 type store struct {
 	moves chan move
+	rows  int64
+	keys  bool
+}
+
+// id is what the table knows a row by: its number, or a key of 16 bytes that
+// ascends with it, so that the table can be filled in order.
+func (s *store) id(row int64) any {
+	if !s.keys {
+		return row
+	}
+	step := ^uint64(0) / uint64(s.rows+1)
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(row)))
+	return append(binary.BigEndian.AppendUint64(nil, uint64(row)*step), sum[:8]...)
+}
+
+// fill makes the rows, some ten thousand in one transaction.
+func (s *store) fill(ctx context.Context, c *sql.Conn) error {
+	var there int
+	if err := c.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sessions)").Scan(&there); err != nil || there != 0 {
+		return err // the file was made before
+	}
+	const part = 50_000
+	for from := int64(0); from <= s.rows; from += part {
+		tx, err := c.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		st, err := tx.PrepareContext(ctx, "INSERT INTO sessions VALUES (?, 0, 0)")
+		if err != nil {
+			return errors.Join(err, tx.Rollback())
+		}
+		for row := from; row < min(from+part, s.rows+1); row++ {
+			if _, err := st.ExecContext(ctx, s.id(row)); err != nil {
+				return errors.Join(err, tx.Rollback())
+			}
+		}
+		if err := tx.Commit(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type move struct {
@@ -23,7 +66,7 @@ type move struct {
 
 var errStale = errors.New("the session stands elsewhere")
 
-func openStore(file string, rows int) (*store, error) {
+func openStore(file string, rows int, keys bool) (*store, error) {
 	ctx := context.Background()
 	db, err := sql.Open("sqlite", file)
 	if err != nil {
@@ -35,18 +78,20 @@ func openStore(file string, rows int) (*store, error) {
 	}
 	for _, q := range []string{
 		"PRAGMA journal_mode=wal", "PRAGMA synchronous=full", "PRAGMA cache_size=-16384",
-		"CREATE TABLE sessions (id INTEGER PRIMARY KEY, gen INTEGER NOT NULL, moved INTEGER NOT NULL)",
-		fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM n WHERE i < %d) INSERT INTO sessions SELECT i, 0, 0 FROM n", rows),
+		"CREATE TABLE IF NOT EXISTS sessions (id " + map[bool]string{false: "INTEGER", true: "BLOB"}[keys] + " NOT NULL PRIMARY KEY, gen INTEGER NOT NULL, moved INTEGER NOT NULL)",
 	} {
 		if _, err := c.ExecContext(ctx, q); err != nil {
 			return nil, fmt.Errorf("%s: %w", q, err)
 		}
 	}
+	s := &store{moves: make(chan move, 1024), rows: int64(rows), keys: keys}
+	if err := s.fill(ctx, c); err != nil {
+		return nil, err
+	}
 	var level int
 	if err := c.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&level); err != nil || level != 2 {
 		return nil, fmt.Errorf("synchronous is %d, want 2 (full): %w", level, err)
 	}
-	s := &store{moves: make(chan move, 1024)}
 	stmts := make([]*sql.Stmt, 3)
 	for i, q := range []string{"BEGIN IMMEDIATE", "UPDATE sessions SET gen = gen+1, moved = ?1 WHERE id = ?2 AND gen <= ?3", "COMMIT"} {
 		if stmts[i], err = c.PrepareContext(ctx, q); err != nil {
@@ -77,7 +122,7 @@ func (s *store) write(begin, update, commit *sql.Stmt) {
 				break
 			}
 			var res sql.Result
-			if res, err = update.Exec(time.Now().UnixMilli(), batch[i].row, batch[i].gen); err == nil {
+			if res, err = update.Exec(time.Now().UnixMilli(), s.id(batch[i].row), batch[i].gen); err == nil {
 				if n, _ := res.RowsAffected(); n != 1 { // this driver always knows
 					results[i] = errStale
 				}
