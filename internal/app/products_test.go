@@ -52,6 +52,8 @@ var products = map[string][]call{
 		{line: "POST /web/session/authenticate", body: `{"jsonrpc":"2.0","params":{"db":"prod","login":"ann","password":"wrong"},"id":null}`, status: 200, want: `"name":"odoo.exceptions.AccessDenied"`},
 		{line: "POST /web/session/get_session_info", headers: []string{"Cookie: session_id={t}"}, body: `{"id":1}`, status: 200, want: `"username":"ann"`},
 		protected(200, "Cookie: session_id={t}"),
+		{line: "POST /zz/stations", headers: []string{"Cookie: session_id={t}"}, status: 200},
+		{line: "POST /zz/stations", headers: []string{"Cookie: session_id={t}", "Origin: https://evil.example", "Sec-Fetch-Site: cross-site"}, status: 403},
 		{line: "POST /web/session/destroy", headers: []string{"Cookie: session_id={t}"}, body: `{}`, status: 200, want: `"result":null`},
 		{line: "POST /web/session/get_session_info", headers: []string{"Cookie: session_id={t}"}, body: `{"id":9}`, status: 200, want: `{"jsonrpc":"2.0","id":9,"error":{"code":100,"message":"Odoo Session Expired"`},
 	},
