@@ -100,8 +100,8 @@ func scaleCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	if s.users == 0 {
 		s.users = max(1, *sessions/10)
 	}
-	if fs.NArg() > 0 || *sessions < 1 || s.users < 1 || s.n < 1 || s.chains < s.n || s.runs < 1 || s.length <= 0 || s.ended < 0 || s.ended > 90 || s.store != "sqlite" && s.store != "postgres" {
-		fmt.Fprintln(stderr, "bench scale: flags only; -store is sqlite or postgres, -chains at least -n, -ended at most 90")
+	if fs.NArg() > 0 || *sessions < 1 || s.users < 1 || s.n < 1 || s.chains < s.n || s.runs < 1 || s.length <= 0 || s.ended < 0 || s.ended > 50 || s.store != "sqlite" && s.store != "postgres" {
+		fmt.Fprintln(stderr, "bench scale: flags only; -store is sqlite or postgres, -chains at least -n, -ended at most 50")
 		return 2
 	}
 	s.sizes = []int64{0, min(100_000, *sessions)}

@@ -317,9 +317,7 @@ func (p *pouring) sessions(ctx context.Context, real [][]any, n, users int64) er
 	now := time.Now().UnixMilli()
 	next := 0
 	for i := range n {
-		key := binary.BigEndian.AppendUint64(nil, uint64(i)*(^uint64(0)/uint64(n+1)))
-		sum := sha256.Sum256(key)
-		key = append(key, sum[:8]...)
+		key, sum := sessionKey(i, n)
 		for ; next < len(real) && bytes.Compare(real[next][at].([]byte), key) < 0; next++ {
 			if err := p.pour(ctx, real[next]); err != nil {
 				return err
@@ -335,7 +333,7 @@ func (p *pouring) sessions(ctx context.Context, real [][]any, n, users int64) er
 		p.set(row, "created_at", created)
 		p.set(row, "last_used_at", created)
 		p.set(row, "user_agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
-		if int(sum[12])%100 < p.s.ended {
+		if p.s.over(sum) {
 			p.set(row, "refresh_expires", now-10*86400_000)
 		}
 		if err := p.pour(ctx, row); err != nil {
@@ -349,6 +347,16 @@ func (p *pouring) sessions(ctx context.Context, real [][]any, n, users int64) er
 	}
 	return nil
 }
+
+// sessionKey ascends with the number; sum is chance that is the same each time.
+func sessionKey(i, n int64) (key []byte, sum [32]byte) {
+	key = binary.BigEndian.AppendUint64(nil, uint64(i)*(^uint64(0)/uint64(n+1)))
+	sum = sha256.Sum256(key)
+	return append(key, sum[:8]...), sum
+}
+
+// over says which of the sessions are.
+func (s *scale) over(sum [32]byte) bool { return int(binary.BigEndian.Uint16(sum[12:]))%100 < s.ended }
 
 // dress describes the server of a store, its floor, and their clients.
 func (s *scale) dress(one *sized) (err error) {

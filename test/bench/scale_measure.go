@@ -19,6 +19,12 @@ import (
 // measureAll measures the stores in turn, so that a machine that drifts does so
 // for all of them.
 func (s *scale) measureAll(ctx context.Context) error {
+	// Before a server purges by itself.
+	for _, one := range s.sized[1:] {
+		if err := s.purge(ctx, one); err != nil {
+			return fmt.Errorf("purging the store of %d: %w", one.Sessions, err)
+		}
+	}
 	for _, one := range s.sized {
 		if err := s.startBoth(ctx, one); err != nil {
 			return fmt.Errorf("%d sessions: %w", one.Sessions, err)
@@ -57,11 +63,6 @@ func (s *scale) measureAll(ctx context.Context) error {
 		one.server.Stop()
 		if one.floor != nil {
 			one.floor.Stop()
-		}
-	}
-	for _, one := range s.sized[1:] {
-		if err := s.purge(ctx, one); err != nil {
-			return fmt.Errorf("purging the store of %d: %w", one.Sessions, err)
 		}
 	}
 	return nil
@@ -127,7 +128,7 @@ func (s *scale) purge(ctx context.Context, one *sized) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	all, err := s.planted(ctx)
+	all, err := s.strangers(ctx, one)
 	if err != nil {
 		return err
 	}
@@ -161,24 +162,31 @@ func (s *scale) purge(ctx context.Context, one *sized) (err error) {
 	return err
 }
 
-// planted reads the seed's sessions.
-func (s *scale) planted(ctx context.Context) (all []core.SessionID, err error) {
+// strangers are sessions of a store that no client of the measurement has, and
+// that are not over.
+func (s *scale) strangers(ctx context.Context, one *sized) (all []core.SessionID, err error) {
 	from, err := s.open(ctx, s.seed.Data, "")
 	if err != nil {
 		return nil, err
 	}
+	epoch := int64(0)
 	view, err := from.Snapshot(ctx)
 	if err == nil {
 		t := dump.Named("sessions")
 		err = view.Rows(ctx, t, 0, func(row []any) error {
-			id := core.SessionID{}
-			id.Epoch, _ = row[t.Column("epoch")].(int64)
-			key, _ := row[t.Column("key")].([]byte)
-			copy(id.Key[:], key)
-			all = append(all, id)
+			epoch, _ = row[t.Column("epoch")].(int64) // nothing was revoked: they all have one
 			return nil
 		})
 		err = errors.Join(err, view.Close())
+	}
+	for i := int64(0); i < one.Sessions; i += max(1, one.Sessions/int64(2*s.chains)) {
+		key, sum := sessionKey(i, one.Sessions)
+		if s.over(sum) {
+			continue
+		}
+		id := core.SessionID{Epoch: epoch}
+		copy(id.Key[:], key)
+		all = append(all, id)
 	}
 	return all, errors.Join(err, from.Close())
 }
