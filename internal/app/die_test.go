@@ -14,7 +14,7 @@ import (
 
 // dying are the tasks that this test binary does as a process of its own, which
 // is killed meanwhile, by the variable that holds the order.
-var dying = map[string]func(order string) error{moveEnv: moveAndDie}
+var dying = map[string]func(order string) error{moveEnv: moveAndDie, restoreEnv: restoreAndDie}
 
 func TestMain(m *testing.M) {
 	for name, task := range dying {

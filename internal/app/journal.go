@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/core"
@@ -94,7 +95,7 @@ func (e *engine) judgeStore(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	if path == "" {
-		return core.JudgeStore(found, nil, e.shared())
+		return e.judgeAlone(found, cfg)
 	}
 	if e.journal, err = journal.Open(journal.Config{Path: path, MakeRoom: e.makeRoom, Logger: e.log}); err != nil {
 		return err
@@ -108,6 +109,17 @@ func (e *engine) judgeStore(ctx context.Context, cfg *config.Config) error {
 		return e.journal.Adopt(found.Incarnation, 0)
 	}
 	return core.CheckMark(ctx, e.store, known.Mark)
+}
+
+// judgeAlone judges a store beside which there is no journal.
+func (e *engine) judgeAlone(found *core.StoreState, cfg *config.Config) error {
+	if err := core.JudgeStore(found, nil, e.shared()); err != nil {
+		return fmt.Errorf("%w (looked for %s; if it lies elsewhere now, name it with facts_journal)", err, strings.Join(e.journalPlaces(cfg), " and "))
+	}
+	if found.Journaled {
+		e.log.Warn("this node has no facts journal yet, so it cannot tell whether the database was put back to an earlier day; it makes one, which must be kept", "places", e.journalPlaces(cfg))
+	}
+	return nil
 }
 
 // tellNodes marks a store that others serve, too, as restored: a node that is

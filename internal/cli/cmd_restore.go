@@ -15,6 +15,10 @@ type restoreCmd struct {
 	Confirm restoreConfirmCmd `cmd:"" help:"Say to a restored store what was revoked since, so that it can be served."`
 }
 
+func (c *restoreCmd) Help() string {
+	return "`sallyport restore FILE` is enough for the first step; docs/backup.md has the whole story."
+}
+
 type restoreFileCmd struct {
 	File string `arg:"" help:"Backup to read. - is standard input."`
 }
