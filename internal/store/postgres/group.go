@@ -85,7 +85,10 @@ func (g *group) refresh(ctx context.Context, p *core.RefreshParams) (*core.Refre
 		res, err = g.later(ctx, p, o.err)
 		return err
 	})
-	return res, err
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
 }
 
 // later goes on with a step that the statement over arrays did not move.

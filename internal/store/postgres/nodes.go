@@ -167,7 +167,7 @@ func (s *Store) Lease(ctx context.Context, name string, length time.Duration) (m
 			WHERE l.node = excluded.node OR l.held_until < `+nowMS, name, s.node, length.Milliseconds())
 		return err
 	})
-	return n == 1, err
+	return err == nil && n == 1, err
 }
 
 // heal raises the counter of facts after a promotion that may have lost some,

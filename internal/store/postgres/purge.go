@@ -100,13 +100,18 @@ func (s *Store) purgeSome(ctx context.Context, query string, until int64, part i
 		n, err = c.exec(query, until, part)
 		return err
 	})
-	return int(n), err
+	if err != nil {
+		return 0, err
+	}
+	return int(n), nil
 }
 
 // purgeSessions looks at the next pages and removes what is over there. It
 // goes on past them only when it found less than it may remove.
-func (s *Store) purgeSessions(ctx context.Context, until int64, part int) (removed int, more bool, err error) {
-	err = s.multi(ctx, func(t *tx) error {
+func (s *Store) purgeSessions(ctx context.Context, until int64, part int) (int, bool, error) {
+	var removed int
+	var more bool
+	err := s.multi(ctx, func(t *tx) error {
 		removed, more = 0, false
 		var mine bool
 		if err := t.row(`SELECT pg_try_advisory_xact_lock($1)`, int64(purgeLock)).Scan(&mine); err != nil || !mine {
@@ -136,5 +141,8 @@ func (s *Store) purgeSessions(ctx context.Context, until int64, part int) (remov
 		_, err = t.exec(`UPDATE purge_cursor SET page = $1`, page)
 		return err
 	})
-	return removed, more, err
+	if err != nil {
+		return 0, true, err
+	}
+	return removed, more, nil
 }

@@ -7,8 +7,9 @@ import (
 )
 
 // ReserveStatus implements core.Statuses.
-func (s *Store) ReserveStatus(ctx context.Context, p *core.ReserveStatusParams) (first int64, err error) {
-	err = s.multi(ctx, func(t *tx) error {
+func (s *Store) ReserveStatus(ctx context.Context, p *core.ReserveStatusParams) (int64, error) {
+	var first int64
+	err := s.multi(ctx, func(t *tx) error {
 		// The first reservation ever is no leap.
 		err := t.row(`UPDATE status_counters SET incarnation = $1, next = $2::bigint +
 				CASE WHEN incarnation IN ('', $1) THEN next ELSE (next / $3::bigint + 1) * $3::bigint END
