@@ -37,7 +37,7 @@ func filled() *memory {
 		"facts":   {{int64(1), "user", "u", "", "r", int64(-5), int64(0)}},
 		"issuers": {{int64(1), "https://a.example", int64(7)}},
 	}}
-	for i := range 3000 { // more than one block
+	for i := range 30_000 { // more than one block
 		m.rows["login_names"] = append(m.rows["login_names"], []any{"ac", fmt.Sprintf("name %d", i), strings.Repeat("x", i%100), nil})
 	}
 	m.rows["login_names"][7][3] = int64(9)
@@ -77,7 +77,7 @@ func TestFile(t *testing.T) {
 		t.Fatal("what was read is not what was written")
 	}
 	r, err := NewReader(bytes.NewReader(file))
-	if err != nil || r.Header != (Header{Version: "test", Store: "memory", LastFact: 4, Rows: 3005}) {
+	if err != nil || r.Header != (Header{Version: "test", Store: "memory", LastFact: 4, Rows: 30_005}) {
 		t.Fatalf("header %+v, %v", r.Header, err)
 	}
 }

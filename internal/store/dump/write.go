@@ -124,7 +124,7 @@ func Write(ctx context.Context, out io.Writer, view Snapshot, h Header, progress
 }
 
 // rowsBlock is about how many bytes of rows stand in one block.
-const rowsBlock = 64 << 10
+const rowsBlock = 1 << 20
 
 func (w *writer) table(ctx context.Context, view Snapshot, t *Table, progress func(int64)) (sum Sum, err error) {
 	if err := w.json(blockTable, t); err != nil {

@@ -1,7 +1,9 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -112,4 +114,38 @@ func (r *refreshing) take() []time.Duration {
 func (r *refreshing) stop() {
 	r.end.Store(true)
 	r.all.Wait()
+}
+
+// BenchmarkLoad measures how fast a store is filled from a dump.
+func BenchmarkLoad(b *testing.B) {
+	s := openAt(b, b.TempDir())
+	defer closing(b, s)
+	fill(b, s, 50_000)
+	view, err := s.Snapshot(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	var file bytes.Buffer
+	sum, err := dump.Write(b.Context(), &file, view, dump.Header{}, nil)
+	if err = errors.Join(err, view.Close()); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		to := openAt(b, b.TempDir())
+		r, err := dump.NewReader(bytes.NewReader(file.Bytes()))
+		if err == nil {
+			err = to.BeginLoad(b.Context(), "bench")
+		}
+		if err == nil {
+			_, err = r.Each(func(t *dump.Table, rows [][]any) error { return to.LoadRows(b.Context(), t, rows) })
+		}
+		if err == nil {
+			err = to.EndLoad(b.Context(), nil)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		closing(b, to)
+	}
+	b.ReportMetric(float64(sum.Rows())*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }

@@ -58,34 +58,49 @@ func (s *Store) LoadRows(ctx context.Context, table *dump.Table, rows [][]any) e
 	if table.Name == dump.Counters {
 		return s.loadCounters(ctx, rows)
 	}
-	query := loadQuery(table)
+	one, many := loadQuery(table, 1), loadQuery(table, loadAtOnce)
 	return s.multi(ctx, func(t *tx) error {
-		for _, row := range rows {
-			if _, err := t.exec(query, stored(row)...); err != nil {
-				return fmt.Errorf("loading %s: %w", table.Name, taken(err))
+		for _, part := range chunks(rows, loadAtOnce) {
+			query, step := many, len(part)
+			if len(part) < loadAtOnce {
+				query, step = one, 1
+			}
+			for _, some := range chunks(part, step) {
+				if _, err := t.exec(query, stored(some)...); err != nil {
+					return fmt.Errorf("loading %s: %w", table.Name, taken(err))
+				}
 			}
 		}
 		return nil
 	})
 }
 
-func stored(row []any) []any {
-	for i, v := range row {
-		if b, ok := v.(bool); ok {
-			row[i] = flag(b)
+// loadAtOnce is how many rows go into one statement.
+const loadAtOnce = 50
+
+// stored is the values of rows as the driver takes them.
+func stored(rows [][]any) []any {
+	var all []any
+	for _, row := range rows {
+		for _, v := range row {
+			if b, ok := v.(bool); ok {
+				v = flag(b)
+			}
+			all = append(all, v)
 		}
 	}
-	return row
+	return all
 }
 
-func loadQuery(t *dump.Table) string {
+func loadQuery(t *dump.Table, rows int) string {
 	names := columnNames(t)
 	var sets []string
 	for _, n := range names {
 		sets = append(sets, fmt.Sprintf(`"%s" = excluded."%s"`, n, n))
 	}
-	return fmt.Sprintf(`INSERT INTO %s (%s) VALUES (?%s) ON CONFLICT (%s) DO UPDATE SET %s`,
-		t.Name, quoted(names), strings.Repeat(", ?", len(names)-1), quoted(t.Key), strings.Join(sets, ", "))
+	values := "(?" + strings.Repeat(", ?", len(names)-1) + ")"
+	return fmt.Sprintf(`INSERT INTO %s (%s) VALUES %s ON CONFLICT (%s) DO UPDATE SET %s`,
+		t.Name, quoted(names), values+strings.Repeat(", "+values, rows-1), quoted(t.Key), strings.Join(sets, ", "))
 }
 
 func (s *Store) loadCounters(ctx context.Context, rows [][]any) error {
