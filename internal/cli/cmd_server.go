@@ -11,7 +11,7 @@ import (
 )
 
 // Version is the version of the program.
-const Version = "0.1.0"
+const Version = "0.2.0-dev"
 
 type serveCmd struct{ kong.Plugins }
 
