@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -433,18 +434,19 @@ func TestConfirmCutOff(t *testing.T) {
 			cuts := 0
 			for n := 1; ; n = n*3/2 + 1 {
 				ctx, cancel := context.WithCancel(t.Context())
-				left := n
+				var left atomic.Int64
+				left.Store(int64(n))
 				o := p.options()
 				now := o.Now
-				o.Now = func() int64 { // asked for at every step
-					if left--; left == 0 {
+				o.Now = func() int64 { // asked for at every step, by several at once
+					if left.Add(-1) == 0 {
 						cancel()
 					}
 					return now()
 				}
 				_, err := app.ConfirmRestore(ctx, p.config(), o, app.ConfirmOptions{})
 				cancel()
-				if err == nil && left > 0 {
+				if err == nil && left.Load() > 0 {
 					break
 				}
 				if err != nil {
