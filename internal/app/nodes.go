@@ -66,9 +66,7 @@ func (a *App) nodeChecks() []httpd.Check {
 	}
 	nodes := pg.Peers()
 	notes := []string{fmt.Sprintf("%d here", len(nodes))}
-	for _, d := range differences(pg.Node(), nodes) {
-		notes = append(notes, d)
-	}
+	notes = append(notes, differences(pg.Node(), nodes)...)
 	news := httpd.Check{Name: "notifications"}
 	if !pg.Listening() {
 		news.Note = "none arrive; news of other nodes is polled for twice a second"
