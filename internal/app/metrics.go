@@ -12,6 +12,7 @@ import (
 	"github.com/sallyport/sallyport/internal/httpd"
 	"github.com/sallyport/sallyport/internal/journal"
 	"github.com/sallyport/sallyport/internal/password"
+	"github.com/sallyport/sallyport/internal/store/postgres"
 )
 
 // metrics counts what happens, in a registry of its own. It is the Observer of
@@ -105,6 +106,20 @@ func (m *metrics) watchJournal(j *journal.Journal, service *core.Service) {
 		}
 		return 1
 	})
+}
+
+// watchNodes adds gauges of the nodes that share a store.
+func (m *metrics) watchNodes(pg *postgres.Store) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sallyport_nodes", Help: "Nodes that served the store lately, this one included."},
+			func() float64 { return float64(len(pg.Peers())) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sallyport_store_notified", Help: "1 while other nodes' news arrives by NOTIFY, 0 while it is polled for."},
+			func() float64 {
+				if pg.Listening() {
+					return 1
+				}
+				return 0
+			}))
 }
 
 func (m *metrics) handler() http.Handler {

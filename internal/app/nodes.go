@@ -50,6 +50,7 @@ func (a *App) introduce() {
 		n.Contracts[m.core.ID] = textSum(strings.Join([]string{m.sum, m.cfg.Host, m.cfg.Prefix, m.core.Account}, "\x00"))
 	}
 	pg.Introduce(n)
+	a.engine.metrics.watchNodes(pg)
 }
 
 // shortSum is enough of a hash to tell files apart.

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/app"
+	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/store/pgtest"
 )
@@ -255,4 +257,57 @@ func TestCannotFollow(t *testing.T) {
 	}
 	soon(t, "the database is back", func() bool { return s.do("GET", "/api/stations", access, nil).status == 200 })
 	s.itempathLogin("ada")
+}
+
+// TestPostgresMasterKey: no node makes a master key, each is told how.
+func TestPostgresMasterKey(t *testing.T) {
+	dsn := pgtest.Start(t).NewDatabase(t)
+	load := func(env ...string) *config.Config {
+		t.Helper()
+		cfg, err := config.Load(config.Options{Environ: append(env, "SALLYPORT_STORE="+dsn), Flags: config.Flags{
+			"data": {t.TempDir()}, "listen": {"127.0.0.1:0"}, "private_listen": {"127.0.0.1:0"}, "issuer": {"https://auth.example"},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cfg
+	}
+	start := func(cfg *config.Config) error {
+		a, err := app.New(t.Context(), cfg, app.Options{Version: "test", Stderr: t.Output()})
+		if err == nil {
+			err = a.Close()
+		}
+		return err
+	}
+	if err := start(load()); err == nil || !strings.Contains(err.Error(), "openssl rand -base64 32") || strings.Contains(err.Error(), dsn) {
+		t.Errorf("a new store without a key: %v", err)
+	}
+	var raw [32]byte
+	_, _ = rand.Read(raw[:]) // it never fails
+	secret := fmt.Sprintf("SALLYPORT_MASTER_KEY=%x", raw)
+	if err := start(load(secret)); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(load()); err == nil || !strings.Contains(err.Error(), "another node") {
+		t.Errorf("a node without the key: %v", err)
+	}
+	raw[0]++
+	if err := start(load(fmt.Sprintf("SALLYPORT_MASTER_KEY=%x", raw))); err == nil || !strings.Contains(err.Error(), "mk_") {
+		t.Errorf("a node with another key: %v", err)
+	}
+
+	// A command beside the nodes opens the store itself.
+	off, err := app.OpenOffline(t.Context(), load(secret), app.Options{Version: "test", Stderr: t.Output()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := off.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	var st admin.Status
+	if err := admin.NewHandlerClient(off.AdminHandler()).Get(t.Context(), "/status", nil, &st); err != nil || st.Store.Kind != "postgres" || st.Running {
+		t.Errorf("%+v, %v", st, err)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/core"
@@ -68,6 +69,9 @@ func (e *engine) openPostgres(ctx context.Context, cfg *config.Config, o Options
 	if cfg.Dev {
 		return errors.New("`serve --dev` keeps its store in a directory that it throws away; leave --store out, or --dev")
 	}
+	if serve && cfg.Sessions.Grace < shortGrace {
+		e.log.Warn("sessions.grace is shorter than a failover of PostgreSQL usually takes: clients whose refresh it interrupts are then logged out", "grace", cfg.Sessions.Grace)
+	}
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return fmt.Errorf("making the data directory: %w", err)
 	}
@@ -87,6 +91,9 @@ func (e *engine) openPostgres(ctx context.Context, cfg *config.Config, o Options
 	e.store = s
 	return core.CheckMoved(ctx, s, e.now())
 }
+
+// shortGrace is less than a managed failover takes to notice, elect and promote.
+const shortGrace = time.Minute
 
 // nodeFile holds the id of this node: its chain of audit records goes on after
 // a restart.

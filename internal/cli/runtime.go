@@ -137,6 +137,9 @@ func (e *env) welcome(a *app.App, cfg *config.Config, first bool) error {
 	f.add("Serving", a.URL())
 	f.add("Health", healthURL(a.PrivateURL()))
 	f.add("Data", a.DataDir())
+	if cfg.Store != "" {
+		f.add("Store", cfg.Store.String())
+	}
 	if cfg.Upstream != "" {
 		f.add("Upstream", cfg.Upstream)
 	}

@@ -270,7 +270,7 @@ func TestPromoted(t *testing.T) {
 	if last := lastOf(t, after); last < 3 {
 		t.Errorf("facts were lost: %d", last)
 	}
-	after.proof.at = 0
+	after.proof.at.Store(0)
 	if last := lastOf(t, after); last != 3+factLeap {
 		t.Errorf("the last fact is %d after the promotion, want %d", last, 3+factLeap)
 	}

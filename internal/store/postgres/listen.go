@@ -76,9 +76,9 @@ func (s *Store) listenOnce(ctx context.Context) error {
 	if _, err := c.Exec(connect, `LISTEN `+channel); err != nil {
 		return err
 	}
-	s.ears.heard.Store(steadyMS())
 	poke(s.changes) // what was said before
 	poke(s.keyNews)
+	s.ears.heard.Store(steadyMS() + 1) // above 0 from now on
 	for {
 		// The beats of this node arrive once a second, unless the channel is dead.
 		left := silence - time.Duration(steadyMS()-s.ears.heard.Load())*time.Millisecond

@@ -122,7 +122,7 @@ func TestPeers(t *testing.T) {
 		}
 	}
 	closing(t, b)
-	a.proof.at = 0
+	a.proof.at.Store(0)
 	lastOf(t, a)
 	if peers := a.Peers(); len(peers) != 1 {
 		t.Errorf("a node that said goodbye is still there: %+v", peers)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -41,8 +42,8 @@ type tale struct {
 
 // proof remembers the last confirmed write.
 type proof struct {
-	mu sync.Mutex
-	at int64 // steady milliseconds; 0 = never
+	turn chan struct{} // room for the one that writes
+	at   atomic.Int64  // steady milliseconds; 0 = never
 }
 
 // peers is what was said and heard of nodes.
@@ -82,9 +83,13 @@ func (s *Store) prove(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return gone(ctx)
 	}
-	s.proof.mu.Lock()
-	defer s.proof.mu.Unlock()
-	if s.proof.at > 0 && steadyMS()-s.proof.at < proveEvery.Milliseconds() {
+	select {
+	case s.proof.turn <- struct{}{}:
+		defer func() { <-s.proof.turn }()
+	case <-ctx.Done():
+		return gone(ctx)
+	}
+	if at := s.proof.at.Load(); at > 0 && steadyMS()-at < proveEvery.Milliseconds() {
 		return nil
 	}
 	began := steadyMS()
@@ -95,7 +100,7 @@ func (s *Store) prove(ctx context.Context) error {
 	if err != nil && !strings.HasPrefix(sqlState(err), "53") {
 		return fmt.Errorf("%w: the server does not confirm this node's writes: %w", core.ErrStoreUnavailable, err)
 	}
-	s.proof.at = began
+	s.proof.at.Store(began + 1) // above 0 from now on
 	return nil
 }
 

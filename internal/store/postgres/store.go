@@ -122,6 +122,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{
 		cfg: cfg, log: cfg.Logger, now: cfg.Now, node: cfg.Node, instance: core.NewID(""),
 		changes: make(chan struct{}, 1), keyNews: make(chan struct{}, 1), loose: make(chan struct{}, 1),
+		proof: proof{turn: make(chan struct{}, 1)},
 	}
 	if err := s.open(ctx); err != nil {
 		s.closePools()

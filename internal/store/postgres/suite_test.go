@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -62,7 +63,17 @@ func place(tb testing.TB, cfg Config) storetest.Open {
 	}
 	return func(t *testing.T) core.Store {
 		t.Helper()
-		return openAt(t, cfg)
+		s := openAt(t, cfg)
+		if cfg.Serve && cfg.Pooler == "" {
+			// From its first moment the channel has news, of what was said before.
+			for began := time.Now(); s.ears.heard.Load() == 0; time.Sleep(time.Millisecond) {
+				if time.Since(began) > time.Minute {
+					t.Fatal("the store does not listen")
+				}
+			}
+			<-s.Changes()
+		}
+		return s
 	}
 }
 
