@@ -168,14 +168,15 @@ func TestUnsynced(t *testing.T) {
 		if err := pg.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
+		// Commits wait once the checkpointer has read the configuration, whatever
+		// a session shows; so a write is asked, not a setting.
 		for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-			var now string
-			err := s.view(t.Context(), func(c *conn) error { return c.row(`SHOW synchronous_standby_names`).Scan(&now) })
-			if err == nil && now == names {
+			err := s.MetaSet(t.Context(), &core.MetaSetParams{Name: "standby", Value: names, Now: testNow})
+			if names == "" && err == nil || names != "" && errors.Is(err, core.ErrUnknownOutcome) {
 				return
 			}
 			if time.Since(began) > time.Minute {
-				t.Fatal("the server does not read its configuration")
+				t.Fatalf("the server does not read its configuration: %v", err)
 			}
 		}
 	}
