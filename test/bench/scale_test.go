@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"io"
 	"testing"
 
@@ -32,7 +34,14 @@ func TestScale(t *testing.T) {
 				}
 			}
 			var out, errs bytes.Buffer
-			args := []string{"scale", "-store", store, "-sessions", "700", "-users", "50", "-chains", "8", "-n", "4", "-d", "100ms", "-runs", "1", "-json", "-dir", t.TempDir()}
+			dir := t.TempDir()
+			// Where the tests run as root, PostgreSQL runs as another user.
+			for _, d := range []string{filepath.Dir(dir), dir} {
+				if err := os.Chmod(d, 0o711); err != nil {
+					t.Fatal(err)
+				}
+			}
+			args := []string{"scale", "-store", store, "-sessions", "700", "-users", "50", "-chains", "8", "-n", "4", "-d", "100ms", "-runs", "1", "-json", "-dir", dir}
 			if code := command(t.Context(), args, &out, &errs); code != 0 {
 				t.Fatalf("status %d\n%s", code, errs.String())
 			}
