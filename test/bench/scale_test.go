@@ -5,9 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
-	"io"
 	"testing"
 
 	"github.com/sallyport/sallyport/internal/store/pgtest"
