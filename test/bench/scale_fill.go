@@ -33,20 +33,10 @@ type fillable interface {
 // password hash.
 func (s *scale) plant(ctx context.Context) (err error) {
 	s.upstream = &sut.Process{Probe: "http://127.0.0.1:9/"} // never asked
-	if s.seed, err = s.newServer(ctx, "seed", "--issuer", "https://auth.example", "--sessions-max-per-subject", "100000"); err != nil {
+	if s.seed, err = s.newServer(ctx, "seed", "--issuer", "https://auth.example", "--sessions-max-per-subject", "1000"); err != nil {
 		return err
 	}
-	var made struct {
-		Netosecret string `json:"netosecret"`
-	}
-	if err := s.seed.Admin().Post(ctx, "/api-keys", map[string]any{"appname": "scale"}, &made); err != nil {
-		return err
-	}
-	ns, err := core.DecodeNetosecret(made.Netosecret)
-	if err != nil {
-		return err
-	}
-	key, err := token.NewRequestKey([]byte(ns.SharedSecret))
+	appliances, err := s.appliances(ctx, s.chains/perAppliance+1)
 	if err != nil {
 		return err
 	}
@@ -57,7 +47,7 @@ func (s *scale) plant(ctx context.Context) (err error) {
 	for c := range s.n {
 		all.Go(func() {
 			for i := c; i < s.chains && errs[c] == nil; i += s.n {
-				jwt, err := token.MintRequest(key, &token.RequestToken{AppName: ns.AppName, AppKey: ns.AppKey, ShortName: ns.Shortname, IssuedAt: time.Now().Unix(), ID: fmt.Sprint(i)})
+				jwt, err := appliances[i/perAppliance].request(i)
 				if err == nil {
 					var got map[string]any
 					got, err = ask(ctx, http.MethodPost, s.seed.URL+"/bench/key", "", jsonType, fmt.Sprintf(`{"jwt":%q}`, jwt))
@@ -70,6 +60,41 @@ func (s *scale) plant(ctx context.Context) (err error) {
 	all.Wait()
 	s.seed.Stop()
 	return errors.Join(errs...)
+}
+
+// perAppliance is how many sessions are opened with one API key: opening one
+// counts those that are there.
+const perAppliance = 500
+
+// appliance is an API key, decoded.
+type appliance struct {
+	*core.Netosecret
+	key *token.Key
+}
+
+func (a appliance) request(i int) (string, error) {
+	return token.MintRequest(a.key, &token.RequestToken{AppName: a.AppName, AppKey: a.AppKey, ShortName: a.Shortname, IssuedAt: time.Now().Unix(), ID: fmt.Sprint(i)})
+}
+
+// appliances makes API keys in the seed.
+func (s *scale) appliances(ctx context.Context, n int) ([]appliance, error) {
+	all := make([]appliance, n)
+	for i := range all {
+		var made struct {
+			Netosecret string `json:"netosecret"`
+		}
+		err := s.seed.Admin().Post(ctx, "/api-keys", map[string]any{"appname": fmt.Sprint("scale-", i)}, &made)
+		if err == nil {
+			all[i].Netosecret, err = core.DecodeNetosecret(made.Netosecret)
+		}
+		if err == nil {
+			all[i].key, err = token.NewRequestKey([]byte(all[i].SharedSecret))
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // raise makes a store of one size.
@@ -361,7 +386,7 @@ func (s *scale) over(sum [32]byte) bool { return int(binary.BigEndian.Uint16(sum
 // dress describes the server of a store, its floor, and their clients.
 func (s *scale) dress(one *sized) (err error) {
 	mounts := s.seed.Args[slices.Index(s.seed.Args, "--mounts")+1]
-	args := []string{"--mounts", mounts, "--issuer", "https://auth.example", "--sessions-max-per-subject", "100000"}
+	args := []string{"--mounts", mounts, "--issuer", "https://auth.example", "--sessions-max-per-subject", "1000"}
 	if one.server, err = sut.NewServer(s.binaries["sallyport"], one.dir, args...); err != nil {
 		return err
 	}
