@@ -284,8 +284,8 @@ func (s *Service) revokeIdentified(ctx context.Context, r *RevokeRequest, id *id
 // When no number can be had, as on a full disk, the session goes on without
 // one: what is revoked must not wait for that.
 func (s *Service) renumber(ctx context.Context, p *AddFactParams, id *identified, sid SessionID, now int64) {
-	if id.mount.Policy.PerClient && !isUserID(id.claims.Subject) {
-		return // a machine's: it has no session row
+	if s.machine(id) {
+		return
 	}
 	number, err := s.statusNumber(ctx, id.mount, StatusSessions, now)
 	if err != nil {
@@ -294,33 +294,39 @@ func (s *Service) renumber(ctx context.Context, p *AddFactParams, id *identified
 	p.Renumber = &Renumbering{Session: sid, Status: number}
 }
 
-// mayRevoke says whether there is nothing to do, or the client may not.
+// mayRevoke says whether there is nothing to do, or the client may not. What
+// the claims name must be a session of the mount whose key signed them.
 func (s *Service) mayRevoke(ctx context.Context, c *ClientRecord, id *identified, sid SessionID) (done bool, err error) {
-	owner, account := "", ""
-	if id.mount.ID == OAuthMount {
-		if id.kind == token.Access {
-			owner = id.claims.ClientID
-		} else {
-			grant, err := s.store.GrantOf(ctx, sid.Key)
-			if errors.Is(err, ErrNoRow) {
-				return true, nil
-			}
-			if err != nil {
-				return false, storeErr(err)
-			}
-			owner = grant.Client
-		}
-	} else {
-		sess, _, err := s.store.SessionByID(ctx, sid)
-		if errors.Is(err, ErrNoRow) {
-			return true, nil
-		}
-		if err != nil {
-			return false, storeErr(err)
-		}
-		account = sess.Account
+	if s.machine(id) {
+		return false, revocable(c, id.claims.ClientID, "")
 	}
-	return false, revocable(c, owner, account)
+	sess, _, err := s.store.SessionByID(ctx, sid)
+	if errors.Is(err, ErrNoRow) || err == nil && (sess.ID != sid || sess.Mount != id.mount.ID) {
+		return true, nil
+	}
+	if err != nil {
+		return false, storeErr(err)
+	}
+	if id.mount.ID != OAuthMount {
+		return false, revocable(c, "", sess.Account)
+	}
+	if id.kind == token.Access {
+		return false, revocable(c, id.claims.ClientID, "")
+	}
+	grant, err := s.store.GrantOf(ctx, sid.Key)
+	if errors.Is(err, ErrNoRow) {
+		return true, nil
+	}
+	if err != nil {
+		return false, storeErr(err)
+	}
+	return false, revocable(c, grant.Client, "")
+}
+
+// machine says whether a token is one of client credentials: it has no session
+// row.
+func (s *Service) machine(id *identified) bool {
+	return id.kind == token.Access && id.mount.Policy.PerClient && !isUserID(id.claims.Subject)
 }
 
 // revocable refuses a client that has no business with a token.

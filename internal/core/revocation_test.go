@@ -1,7 +1,9 @@
 package core_test
 
 import (
+	"encoding/base64"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/sallyport/sallyport/internal/core"
@@ -354,5 +356,32 @@ func TestDeafLogout(t *testing.T) {
 	}
 	if w.row(g.Session.ID).RevokedAt != 0 {
 		t.Fatal("sessions ended all the same")
+	}
+}
+
+// TestRevokedByAnotherMount: the claims of one mount's token under the key of
+// another mount end nothing.
+func TestRevokedByAnotherMount(t *testing.T) {
+	one, other := netography("net", core.DefaultAccount), netography("more", core.DefaultAccount)
+	w := newWorld(t, one, other)
+	w.must(w.svc.EnableOAuth(w.ctx, core.OAuthConfig{}))
+	w.user("ann")
+	g := w.in(one, "ann")
+	client := &core.ClientRecord{OAuthClient: core.OAuthClient{ID: "client_x", Account: "ac_default", Type: core.ClientConfidential}}
+	for kind, tok := range map[token.Kind]string{token.Access: g.AccessToken, token.Refresh: g.RefreshToken} {
+		_, rest, _ := strings.Cut(tok, ".")
+		claims, _, _ := strings.Cut(rest, ".")
+		raw, err := base64.RawURLEncoding.DecodeString(claims)
+		w.must(err)
+		forged, _, err := w.keys.Sign(core.KeySet{Mount: other.ID, Kind: kind}, jwt(kind, "", 0).Header, raw)
+		w.must(err)
+		w.must(w.svc.RevokeToken(w.ctx, &core.RevokeRequest{Auth: client, Token: forged, Client: from(home)}))
+		if n := len(w.audits("token.revoke")); n != 0 {
+			t.Errorf("%s: %d revocations", kind, n)
+		}
+		if row := w.row(g.Session.ID); row.RevokedAt != 0 || row.Status != g.Session.Status {
+			t.Errorf("%s: the session was changed: %+v", kind, row)
+		}
+		w.calls(g.AccessToken)
 	}
 }
