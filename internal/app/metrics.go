@@ -91,6 +91,7 @@ func (m *metrics) watch(store core.Store, hasher *password.Hasher) {
 		return float64(s.QueuedKnown + s.QueuedShared)
 	})
 	gauge("sallyport_hash_refused", "Logins turned away since start because the queue was full.", func() float64 { return float64(hasher.Stats().Refused) })
+	gauge("sallyport_hash_compared", "Passwords compared with a stored hash since start; the others cost the same and are compared with nothing.", func() float64 { return float64(hasher.Stats().Compared) })
 	gauge("sallyport_hash_seconds", "How long the last hash took.", func() float64 { return hasher.Stats().LastDuration.Seconds() })
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -74,6 +75,8 @@ type Hasher struct {
 	run    runner // replaced in tests
 	derive func(k kdf, password, salt []byte) []byte
 	away   *workers // nil: hashes are made in this process
+
+	compared atomic.Uint64
 
 	mu   sync.Mutex
 	bill bill
@@ -226,6 +229,9 @@ func (h *Hasher) pay(ctx context.Context, lane Lane, tries []string, e *encoded,
 	}
 	rest := bill.rest(done)
 	return h.inSlot(ctx, lane, func() error {
+		if e != nil {
+			h.compared.Add(1)
+		}
 		for i, try := range tries {
 			if e != nil {
 				result(i, e.compare(h.run, []byte(try)))
@@ -261,6 +267,7 @@ type Stats struct {
 	QueueCapacity int           // how many may wait in both together
 	Served        uint64        // how many were let into a slot
 	Refused       uint64        // how many were turned away with ErrBusy
+	Compared      uint64        // how many were compared with a stored hash
 	LastDuration  time.Duration // how long the last one held its slot
 	Kinds         int           // how many kinds of hash each verification pays for
 }
@@ -268,6 +275,7 @@ type Stats struct {
 // Stats returns what the slots are doing at this moment.
 func (h *Hasher) Stats() Stats {
 	s := h.slots.stats()
+	s.Compared = h.compared.Load()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.Kinds = len(h.bill.most)
