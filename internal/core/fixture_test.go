@@ -558,6 +558,13 @@ func (h *hooked) RevokeSessions(ctx context.Context, p *core.RevokeSessionsParam
 	return h.Store.RevokeSessions(ctx, p)
 }
 
+func (h *hooked) ChangeApplicationToken(ctx context.Context, p *core.ChangeApplicationTokenParams) (*core.ApplicationToken, error) {
+	if err := h.at("ChangeApplicationToken"); err != nil {
+		return nil, err
+	}
+	return h.Store.ChangeApplicationToken(ctx, p)
+}
+
 func (h *hooked) MintApplicationToken(ctx context.Context, p *core.MintParams) (core.MintVerdict, error) {
 	if err := h.at("MintApplicationToken"); err != nil {
 		return "", err

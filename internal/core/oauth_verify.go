@@ -344,12 +344,17 @@ func (s *Service) revokeApplication(ctx context.Context, r *RevokeRequest, id *i
 		return nil
 	case err != nil:
 		return storeErr(err)
-	case t.RevokedAt != 0 || t.Mount != id.mount.ID || subj == nil:
+	case t.Mount != id.mount.ID || subj == nil:
 		return nil
 	}
 	if err := revocable(r.Auth, "", subj.Account); err != nil {
+		if t.RevokedAt != 0 {
+			return nil
+		}
 		return err
 	}
+	// Also when the row says that it is done: a row may say so that the next
+	// failover takes back, and the step knows.
 	actor := Actor{Name: "client:" + r.Auth.ID, Address: addressText(r.Client.Address), RequestID: r.Client.RequestID}
 	_, err = s.ChangeApplicationToken(ctx, actor, t.ID, TokenRevoke)
 	if err != nil && CodeOf(err) == NotFound {

@@ -385,3 +385,27 @@ func TestRevokedByAnotherMount(t *testing.T) {
 		w.calls(g.AccessToken)
 	}
 }
+
+// TestApplicationTokenRevokedTwice: that a token was revoked already is said by
+// the store's step, not on the word of a row that a failover may take back.
+func TestApplicationTokenRevokedTwice(t *testing.T) {
+	m := itempath("item", core.DefaultAccount)
+	w := newWorld(t, m)
+	w.must(w.svc.EnableOAuth(w.ctx, core.OAuthConfig{}))
+	w.user("bot", application)
+	app := w.minted(m, w.in(m, "bot").RefreshToken)
+	revoke := func(account string) error {
+		client := &core.ClientRecord{OAuthClient: core.OAuthClient{ID: "client_x", Account: account, Type: core.ClientConfidential}}
+		return w.svc.RevokeToken(w.ctx, &core.RevokeRequest{Auth: client, Token: app.ApplicationToken, Client: from(home)})
+	}
+	w.must(revoke("ac_default"))
+	w.must(revoke("ac_default"))
+	w.must(revoke("ac_other"))
+	w.store.hook(func(method string) error {
+		if method == "ChangeApplicationToken" {
+			return core.ErrUnknownOutcome
+		}
+		return nil
+	})
+	wantCode(t, revoke("ac_default"), core.Unavailable)
+}

@@ -74,16 +74,22 @@ func (s *Store) CreateAPIKey(ctx context.Context, p *core.CreateAPIKeyParams) (*
 
 // APIKeyByName implements core.APIKeys.
 func (s *Store) APIKeyByName(ctx context.Context, accountShortname, appName string) (*core.APIKeyRecord, error) {
-	return s.apiKey(ctx, apiKeySelect+`WHERE a.shortname = $1 AND k.app_name = $2 AND k.state <> 'deleted'`, accountShortname, appName)
+	return s.apiKey(ctx, s.snapshot, apiKeySelect+`WHERE a.shortname = $1 AND k.app_name = $2 AND k.state <> 'deleted'`, accountShortname, appName)
 }
 
-// APIKeyByID implements core.APIKeys.
+// APIKeyByID implements core.APIKeys. That a key is gone is confirmed, as in
+// UserByID.
 func (s *Store) APIKeyByID(ctx context.Context, id string) (*core.APIKeyRecord, error) {
-	return s.apiKey(ctx, apiKeySelect+`WHERE k.id = $1`, id)
+	query := apiKeySelect + `WHERE k.id = $1`
+	k, err := s.apiKey(ctx, s.snapshot, query, id)
+	if err == nil && k.State == core.Deleted {
+		return s.apiKey(ctx, s.viewConfirmed, query, id)
+	}
+	return k, err
 }
 
-func (s *Store) apiKey(ctx context.Context, query string, args ...any) (k *core.APIKeyRecord, err error) {
-	err = s.snapshot(ctx, func(c *conn) (err error) {
+func (s *Store) apiKey(ctx context.Context, read reading, query string, args ...any) (k *core.APIKeyRecord, err error) {
+	err = read(ctx, func(c *conn) (err error) {
 		if k, err = scanAPIKey(c.row(query, args...)); err != nil {
 			return err
 		}

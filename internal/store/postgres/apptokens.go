@@ -92,7 +92,6 @@ func (t *tx) mintedBefore(a *core.ApplicationToken) (core.MintVerdict, error) {
 	case !bytes.Equal(hash[:], a.Hash[:]):
 		return "", fmt.Errorf("%w: application token %s", core.ErrExists, a.ID)
 	}
-	t.wait = true
 	return core.MintRepeat, nil
 }
 

@@ -72,9 +72,18 @@ func (s *Store) CreateClient(ctx context.Context, p *core.CreateClientParams) (*
 	return &c, nil
 }
 
-// ClientByID implements core.Clients.
-func (s *Store) ClientByID(ctx context.Context, id string) (c *core.ClientRecord, err error) {
-	err = s.view(ctx, func(conn *conn) (err error) {
+// ClientByID implements core.Clients. That a client is gone is confirmed, as in
+// UserByID.
+func (s *Store) ClientByID(ctx context.Context, id string) (*core.ClientRecord, error) {
+	c, err := s.client(ctx, s.view, id)
+	if err == nil && c.State == core.Deleted {
+		return s.client(ctx, s.viewConfirmed, id)
+	}
+	return c, err
+}
+
+func (s *Store) client(ctx context.Context, read reading, id string) (c *core.ClientRecord, err error) {
+	err = read(ctx, func(conn *conn) (err error) {
 		c, err = scanClient(conn.row(clientSelect+`WHERE c.id = $1`, id))
 		return err
 	})

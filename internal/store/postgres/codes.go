@@ -198,7 +198,6 @@ func (s *Store) RevokeGrants(ctx context.Context, p *core.RevokeGrantsParams) (i
 		if n = len(ended); n > 0 {
 			t.audit(p.Now, p.Event)
 		}
-		t.wait = true
 		return nil
 	})
 	if err != nil {

@@ -20,13 +20,17 @@ type querier interface {
 // conn is a connection for the length of one step, with the context that
 // bounds it.
 type conn struct {
-	ctx context.Context
-	q   querier
+	ctx     context.Context
+	q       querier
+	changed bool // exec has changed rows, so the commit waits for the standbys
 }
 
 // exec runs a statement and says how many rows it changed.
 func (c *conn) exec(sql string, args ...any) (int64, error) {
 	tag, err := c.q.Exec(c.ctx, sql, clean(args)...)
+	if !tag.Select() && tag.RowsAffected() > 0 {
+		c.changed = true
+	}
 	return tag.RowsAffected(), err
 }
 

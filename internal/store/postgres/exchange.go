@@ -81,7 +81,6 @@ func (t *tx) secondArrival(p *core.ExchangeParams) (*core.ExchangeResult, error)
 		res.Verdict = core.ExchangeStale
 	default:
 		res.Session, res.Subject = sess, subj
-		t.wait = true
 	}
 	return res, nil
 }

@@ -160,27 +160,7 @@ func TestUnsynced(t *testing.T) {
 	defer closing(t, s)
 	u := person(t, s, "ada")
 	kept, ended := opened(t, s, u), opened(t, s, u)
-	standby := func(names string) {
-		t.Helper()
-		if err := pg.Configure(map[string]string{"synchronous_standby_names": "'" + names + "'"}); err != nil {
-			t.Fatal(err)
-		}
-		if err := pg.Signal(syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-		// Commits wait once the checkpointer has read the configuration, whatever
-		// a session shows; so a write is asked, not a setting.
-		for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-			err := s.MetaSet(t.Context(), &core.MetaSetParams{Name: "standby", Value: names, Now: testNow})
-			if names == "" && err == nil || names != "" && errors.Is(err, core.ErrUnknownOutcome) {
-				return
-			}
-			if time.Since(began) > time.Minute {
-				t.Fatalf("the server does not read its configuration: %v", err)
-			}
-		}
-	}
-	standby("nobody")
+	awaitStandby(t, pg, s, "nobody")
 	_, err := s.RefreshSession(t.Context(), moving1(kept, 0))
 	if !errors.Is(err, core.ErrUnknownOutcome) {
 		t.Errorf("a refresh that is on no standby: %v", err)
@@ -191,7 +171,7 @@ func TestUnsynced(t *testing.T) {
 			t.Errorf("a revocation that is on no standby: %d, %v", n, err)
 		}
 	}
-	standby("")
+	awaitStandby(t, pg, s, "")
 	res, err := s.RefreshSession(t.Context(), moving1(kept, 0))
 	if err != nil || res.Session.Generation != 1 || !res.Verdict.Granted() {
 		t.Errorf("repeated: %+v, %v", res, err)

@@ -23,7 +23,8 @@ func (s *Store) InsertKey(ctx context.Context, p *core.InsertKeyParams) error {
 
 // ListKeys implements core.KeyRows.
 func (s *Store) ListKeys(ctx context.Context) (all []core.KeyRow, err error) {
-	err = s.view(ctx, func(c *conn) (err error) {
+	// A key that the next failover takes away must sign nothing.
+	err = s.viewConfirmed(ctx, func(c *conn) (err error) {
 		all, err = collect(c, func(row scanner) (k core.KeyRow, err error) {
 			return k, row.Scan(&k.ID, &k.Set.Mount, (*string)(&k.Set.Kind), (*string)(&k.Class), (*string)(&k.Algorithm), (*string)(&k.State),
 				&k.Sealed, &k.Public, &k.MasterKey, &k.CreatedAt, &k.ActivatedAt, &k.RetiredAt, &k.DroppedAt)

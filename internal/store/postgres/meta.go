@@ -23,11 +23,9 @@ func (s *Store) MetaSetOnce(ctx context.Context, name, value string) (string, er
 	var inForce string
 	err := s.multi(ctx, func(t *tx) error {
 		// Who sets the same name meanwhile is waited for, and then seen.
-		n, err := t.exec(`INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, name, value)
-		if err != nil {
+		if _, err := t.exec(`INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, name, value); err != nil {
 			return err
 		}
-		t.wait = n == 0
 		return t.row(`SELECT value FROM meta WHERE name = $1`, name).Scan(&inForce)
 	})
 	if err != nil {

@@ -125,7 +125,7 @@ func (s *Store) beat(ctx context.Context) error {
 	var all []Node
 	var promoted bool
 	err = s.again(ctx, s.aside, func(c *pgxpool.Conn) (err error) {
-		all, err = collect(&conn{ctx, c}, func(row scanner) (Node, error) { return scanNode(row, &promoted) }, `WITH own AS (INSERT INTO nodes (id, name, version, serves, started_at, clock, seen_at)
+		all, err = collect(&conn{ctx: ctx, q: c}, func(row scanner) (Node, error) { return scanNode(row, &promoted) }, `WITH own AS (INSERT INTO nodes (id, name, version, serves, started_at, clock, seen_at)
 				VALUES ($1, $2, $3, $4, $5, $6, `+nowMS+`)
 				ON CONFLICT (id) DO UPDATE SET name = excluded.name, version = excluded.version, serves = excluded.serves,
 					started_at = excluded.started_at, clock = excluded.clock, seen_at = excluded.seen_at

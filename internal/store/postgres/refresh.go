@@ -111,7 +111,6 @@ func (s *Store) perhapsMoved(ctx context.Context, p *core.RefreshParams) (*core.
 		if sess != nil && subj != nil && sess.ID == p.ID && sess.Generation == p.Presented+1 && sess.Moves[0] == p.Now &&
 			sess.RefreshKey == p.RefreshKey && sess.RevokedAt == 0 {
 			res = &core.RefreshResult{Verdict: core.RefreshMoved, Session: sess, Subject: subj}
-			t.wait = true
 			return nil
 		}
 		res, err = t.settle(p, sess, subj)
@@ -124,12 +123,17 @@ func (s *Store) perhapsMoved(ctx context.Context, p *core.RefreshParams) (*core.
 }
 
 // unmoved finds out what becomes of a refresh that the hot statement left
-// alone. Most are repetitions or refusals, for which reading is enough.
+// alone. Most are repetitions or refusals, for which reading is enough, once
+// what was read is confirmed: it is the answer.
 func (s *Store) unmoved(ctx context.Context, p *core.RefreshParams) (*core.RefreshResult, error) {
 	var res *core.RefreshResult
-	err := s.again(ctx, s.pool, func(c *pgxpool.Conn) (err error) {
-		res, err = judge(&conn{ctx, c}, p)
-		return err
+	err := s.again(ctx, s.pool, func(c *pgxpool.Conn) error {
+		sess, subj, err := loadSessionConfirmed(&conn{ctx: ctx, q: c}, p.ID.Key)
+		if err = s.outcome(c, err); err != nil && !isNoRow(err) {
+			return err
+		}
+		res = verdict(p, sess, subj)
+		return nil
 	})
 	if err != nil {
 		return nil, err

@@ -99,7 +99,6 @@ func (t *tx) opened(p *core.OpenSessionParams, otherwise error) (*core.OpenResul
 	if isNoRow(err) {
 		return nil, otherwise
 	}
-	t.wait = true
 	return &core.OpenResult{Session: sess, Subject: subj}, err
 }
 
@@ -263,7 +262,6 @@ func (s *Store) RevokeSessions(ctx context.Context, p *core.RevokeSessionsParams
 		if n = len(ended); n > 0 {
 			t.audit(p.Now, p.Event)
 		}
-		t.wait = true // who repeats a logout must be able to rely on the first
 		return nil
 	})
 	if err != nil {

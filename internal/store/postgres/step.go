@@ -35,7 +35,7 @@ func (s *Store) viewOn(ctx context.Context, pool *pgxpool.Pool, f func(*conn) er
 	defer s.running.Done()
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.StatementTimeout)
 	defer cancel()
-	return outward(s.again(ctx, pool, func(c *pgxpool.Conn) error { return f(&conn{ctx, c}) }))
+	return outward(s.again(ctx, pool, func(c *pgxpool.Conn) error { return f(&conn{ctx: ctx, q: c}) }))
 }
 
 // snapshot is view for several statements that must see one state.
@@ -51,7 +51,7 @@ func (s *Store) snapshot(ctx context.Context, f func(*conn) error) error {
 	defer cancel()
 	return outward(s.again(ctx, s.pool, func(c *pgxpool.Conn) error {
 		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-			return f(&conn{ctx, tx})
+			return f(&conn{ctx: ctx, q: tx})
 		})
 	}))
 }
@@ -147,7 +147,7 @@ func (s *Store) single(ctx context.Context, idempotent bool, run func(*conn) err
 
 func (s *Store) attemptSingle(ctx context.Context, run func(*conn) error) error {
 	err := s.again(ctx, s.pool, func(c *pgxpool.Conn) error {
-		return s.outcome(c, run(&conn{ctx, c}))
+		return s.outcome(c, run(&conn{ctx: ctx, q: c}))
 	})
 	s.noteWrite(err)
 	if err == nil {
@@ -197,7 +197,13 @@ func (s *Store) transact(ctx context.Context, run func(*tx) error) error {
 	var t *tx
 	err := s.again(ctx, s.pool, func(c *pgxpool.Conn) error {
 		t = &tx{s: s}
-		return t.whole(ctx, c, run)
+		err := t.whole(ctx, c, run)
+		if foundOnly(err) {
+			if cerr := s.confirm(ctx, c); cerr != nil {
+				return cerr
+			}
+		}
+		return err
 	})
 	s.noteWrite(err)
 	if err == nil {
@@ -224,7 +230,7 @@ func (t *tx) whole(ctx context.Context, c *pgxpool.Conn, run func(*tx) error) (e
 			_ = dbtx.Rollback(last) // it is over already, or its connection is closed
 		}
 	}()
-	t.conn = &conn{ctx, dbtx}
+	t.conn = &conn{ctx: ctx, q: dbtx}
 	if t.s.cfg.Pooler == TransactionPooler {
 		if _, err := t.exec(t.s.limits(true)); err != nil {
 			return err

@@ -19,7 +19,6 @@ type tx struct {
 	lists  map[statusList]bool // status lists whose version is to rise
 	news   string              // what the others are told: "rows", "keys"; facts tell themselves
 	chore  bool                // not a step of anybody's
-	wait   bool                // commit like a step that wrote, though nothing was written
 
 	// What flush has written.
 	numbered []core.Fact
@@ -75,11 +74,9 @@ func (t *tx) flush() error {
 	if err := t.numberFacts(); err != nil {
 		return err
 	}
-	if t.wait && !t.wrote {
-		// What this step found may be committed here and on no standby yet. An
-		// answer of "it is so" must survive a failover, so the commit has to
-		// have something that it waits for.
-		if _, err := t.exec(`SELECT pg_logical_emit_message(true, 'sallyport', '')`); err != nil {
+	if !t.wrote && !t.changed && !t.chore {
+		// An answer of "it is so": the commit must have something to wait for.
+		if _, err := t.exec(`SELECT ` + confirmed); err != nil {
 			return err
 		}
 	}

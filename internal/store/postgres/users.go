@@ -57,20 +57,29 @@ func (s *Store) CreateUser(ctx context.Context, p *core.CreateUserParams) (*core
 	return &u, nil
 }
 
-// UserByID implements core.Users.
+// UserByID implements core.Users. That a user is gone may be the answer to who
+// deletes him once more, so it is confirmed.
 func (s *Store) UserByID(ctx context.Context, id string) (*core.UserRecord, error) {
-	return s.userRecord(ctx, userRecordSelect+`WHERE u.id = $1`, id)
+	query := userRecordSelect + `WHERE u.id = $1`
+	u, err := s.userRecord(ctx, s.view, query, id)
+	if err == nil && u.State == core.Deleted {
+		return s.userRecord(ctx, s.viewConfirmed, query, id)
+	}
+	return u, err
 }
 
 // UserByLogin implements core.Users.
 func (s *Store) UserByLogin(ctx context.Context, account, canonical string) (*core.UserRecord, error) {
-	return s.userRecord(ctx, userRecordSelect+`JOIN login_names n ON n.user_id = u.id
+	return s.userRecord(ctx, s.view, userRecordSelect+`JOIN login_names n ON n.user_id = u.id
 		WHERE n.account = $1 AND n.name = $2 AND n.reserved_until IS NULL AND u.state <> 'deleted'
 		AND (u.username_canon = $2 OR (u.email_canon = $2 AND u.email_verified))`, account, canonical)
 }
 
-func (s *Store) userRecord(ctx context.Context, query string, args ...any) (u *core.UserRecord, err error) {
-	err = s.view(ctx, func(c *conn) (err error) {
+// reading is view, snapshot or viewConfirmed.
+type reading func(context.Context, func(*conn) error) error
+
+func (s *Store) userRecord(ctx context.Context, read reading, query string, args ...any) (u *core.UserRecord, err error) {
+	err = read(ctx, func(c *conn) (err error) {
 		u, err = scanUserRecord(c.row(query, args...))
 		return err
 	})
