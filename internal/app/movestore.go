@@ -19,8 +19,8 @@ import (
 // What happens in which order, and why a process that is killed anywhere can
 // be started again: (1) the source says that it is being moved, and is served
 // no more; (2) the target says that it is being filled, under the id of the
-// move; (3) rows are copied, a step each thousand, and after a kill from where
-// the target stands; (4) both are read whole and their sums compared; (5) the
+// move; (3) rows are copied, a step each few thousand, and after a kill from
+// where the target stands, then indexes are built, a step each; (4) both are read whole and their sums compared; (5) the
 // source notes that the target is about to become usable; (6) the target takes
 // its mark away and says where it came from; (7) the source says that it was
 // moved. At no moment can both be served.
@@ -269,6 +269,18 @@ func (m *move) fill(ctx context.Context, fresh bool) error {
 	from := m.carried(view)
 	err = dump.Copy(ctx, from, &steppedTarget{m.target, m.o.step}, m.phase("copying"))
 	if err = errors.Join(err, view.Close()); err != nil {
+		return err
+	}
+	err = m.target.BuildIndexes(ctx, func(index string, done, total int64) {
+		switch done {
+		case 0:
+			m.o.step("indexes")
+		case total / 2:
+			m.o.step("half of the indexes")
+		}
+		m.o.Progress(BuildingIndexes, index, done, total)
+	})
+	if err != nil {
 		return err
 	}
 	return m.compare(ctx)

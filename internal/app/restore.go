@@ -109,8 +109,19 @@ func load(ctx context.Context, to dump.Target, in io.Reader, progress dump.Progr
 	if err != nil {
 		return nil, err
 	}
+	if err := to.BuildIndexes(ctx, buildingIndexes(progress)); err != nil {
+		return nil, err
+	}
 	made := time.UnixMilli(report.CreatedAt).UTC().Format("2006-01-02 15:04:05 UTC")
 	return report, to.EndLoad(ctx, map[string]string{core.MetaRestored: "it was filled from a backup of " + made})
+}
+
+// BuildingIndexes is what progress is told in the place of a table while
+// indexes are built; done and total are then how many.
+const BuildingIndexes = "building indexes"
+
+func buildingIndexes(progress dump.Progress) dump.Progress {
+	return func(_ string, done, total int64) { progress.Tell(BuildingIndexes, done, total) }
 }
 
 // moveStore puts a finished store in its place.

@@ -163,6 +163,7 @@ type progressBar struct {
 	live    bool
 	last    time.Time
 	printed bool
+	indexes bool // are being built
 }
 
 func (e *env) progress(what string) *progressBar {
@@ -176,13 +177,18 @@ func (b *progressBar) tell(table string, done, total int64) {
 		every = 200 * time.Millisecond
 	}
 	now := b.e.now()
-	if b.e.json || now.Sub(b.last) < every || total == 0 {
+	indexes := table == app.BuildingIndexes
+	if b.e.json || now.Sub(b.last) < every && indexes == b.indexes || total == 0 {
 		return
 	}
-	b.last, b.printed = now, true
+	b.last, b.printed, b.indexes = now, true, indexes
 	before, after := "", "\n"
 	if b.live {
 		before, after = "\r\x1b[K", ""
+	}
+	if indexes {
+		_, _ = fmt.Fprintf(b.e.err, "%s%s: %s, %d of %d%s", before, b.what, table, done, total, after) // see print
+		return
 	}
 	_, _ = fmt.Fprintf(b.e.err, "%s%s: %3d%%, %s of %s rows (%s)%s", // see print
 		before, b.what, 100*done/total, thousands(done), thousands(total), table, after)

@@ -208,7 +208,11 @@ func (b *moveBar) rest(now time.Time, done, total int64) time.Duration {
 func barLine(phase, table string, done, total int64, rest time.Duration) string {
 	const width = 24
 	full := int(width * done / total)
-	line := fmt.Sprintf("%-19s [%s%s] %3d%%  %s of %s rows", phase, strings.Repeat("#", full), strings.Repeat(".", width-full), 100*done/total, thousands(done), thousands(total))
+	what := " rows"
+	if phase == app.BuildingIndexes {
+		what = ""
+	}
+	line := fmt.Sprintf("%-19s [%s%s] %3d%%  %s of %s%s", phase, strings.Repeat("#", full), strings.Repeat(".", width-full), 100*done/total, thousands(done), thousands(total), what)
 	if table != "" {
 		line += " (" + table + ")"
 	}

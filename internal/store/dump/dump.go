@@ -33,27 +33,34 @@ type Target interface {
 	Source
 	// BeginLoad takes an empty store, which it then marks, so that it is served
 	// by nobody before EndLoad. A store that bears the same mark is one whose
-	// loading was cut off, and goes on. ErrNotEmpty.
+	// loading was cut off, and goes on. Until BuildIndexes the store may lack
+	// indexes: it is good for nothing but loading, and reading it whole.
+	// ErrNotEmpty.
 	BeginLoad(ctx context.Context, mark string) error
 	// LoadRows writes rows, durably, in the place of those with the same key.
 	LoadRows(ctx context.Context, t *Table, rows [][]any) error
-	// EndLoad sees to it that the store goes on from the highest numbers that
-	// were loaded, sets meta values ("" removes one) and takes the mark away,
-	// in one step.
+	// BuildIndexes makes the indexes that BeginLoad put aside to be faster, those
+	// that are not there again; progress, which may be nil, is told the one that
+	// is begun, how many are done, and of how many. Cut off, it goes on.
+	BuildIndexes(ctx context.Context, progress Progress) error
+	// EndLoad builds the indexes that are missing still. Then, in one step, it
+	// sees to it that the store goes on from the highest numbers that were
+	// loaded, sets meta values ("" removes one) and takes the mark away.
 	EndLoad(ctx context.Context, meta map[string]string) error
 }
 
 // Progress is told every now and then how far it has come.
 type Progress func(table string, done, total int64)
 
-func (p Progress) tell(table string, done, total int64) {
+// Tell is a call of p, which may be nil.
+func (p Progress) Tell(table string, done, total int64) {
 	if p != nil {
 		p(table, done, total)
 	}
 }
 
 // batchRows is how many rows travel together.
-const batchRows = 1000
+const batchRows = 5000
 
 // counted reads how many rows each table has.
 func counted(ctx context.Context, s Snapshot) (counts map[string]int64, total int64, err error) {
@@ -86,7 +93,7 @@ func Copy(ctx context.Context, from Snapshot, to Target, progress Progress) erro
 		done += have
 		b := batch{table: t, flush: func(rows [][]any) error {
 			done += int64(len(rows))
-			progress.tell(t.Name, done, total)
+			progress.Tell(t.Name, done, total)
 			return to.LoadRows(ctx, t, rows)
 		}}
 		if err := from.Rows(ctx, t, have, b.add); err != nil {
@@ -133,7 +140,7 @@ func Sums(ctx context.Context, s Snapshot, progress Progress) (map[string]Sum, e
 			buf = appendRow(buf[:0], row)
 			sum.add(buf)
 			if done++; done%batchRows == 0 {
-				progress.tell(t.Name, done, total)
+				progress.Tell(t.Name, done, total)
 			}
 			return nil
 		})
@@ -142,7 +149,7 @@ func Sums(ctx context.Context, s Snapshot, progress Progress) (map[string]Sum, e
 		}
 		sums[t.Name] = sum
 	}
-	progress.tell("", done, total)
+	progress.Tell("", done, total)
 	return sums, nil
 }
 

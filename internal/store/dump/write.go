@@ -102,7 +102,7 @@ func Write(ctx context.Context, out io.Writer, view Snapshot, h Header, progress
 	var sum Summary
 	var done int64
 	for _, t := range tables {
-		one, err := w.table(ctx, view, t, func(n int64) { progress.tell(t.Name, done+n, total) })
+		one, err := w.table(ctx, view, t, func(n int64) { progress.Tell(t.Name, done+n, total) })
 		if err != nil {
 			return nil, fmt.Errorf("writing %s: %w", t.Name, err)
 		}
@@ -119,7 +119,7 @@ func Write(ctx context.Context, out io.Writer, view Snapshot, h Header, progress
 	if err := w.out.Flush(); err != nil {
 		return nil, err
 	}
-	progress.tell("", done, total)
+	progress.Tell("", done, total)
 	return &sum, nil
 }
 

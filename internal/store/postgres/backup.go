@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/store/dump"
 )
 
@@ -18,8 +17,8 @@ var _ dump.Target = (*Store)(nil)
 
 const (
 	// ownMeta are meta values about this kind of store, which no dump has: the
-	// schema's number, and the mark of a loading under way.
-	ownMeta = `('schema_usable_since', '` + metaLoading + `')`
+	// schema's number, and the marks of a loading under way.
+	ownMeta = `('schema_usable_since', '` + metaLoading + `', '` + metaIndexes + `')`
 	// metaLoading marks a store that BeginLoad began to fill.
 	metaLoading = "loading"
 )
@@ -183,130 +182,4 @@ func (v *dumpView) Close() error {
 		v.c.Release()
 	}
 	return err
-}
-
-// BeginLoad implements dump.Target.
-func (s *Store) BeginLoad(ctx context.Context, mark string) error {
-	return s.multi(ctx, func(t *tx) error {
-		var was string
-		err := t.row(`SELECT value FROM meta WHERE name = $1 FOR UPDATE`, metaLoading).Scan(&was)
-		if err == nil && was == mark {
-			return nil
-		}
-		if err == nil {
-			return fmt.Errorf("%w: something else was being loaded into it (%s)", dump.ErrNotEmpty, was)
-		}
-		if !isNoRow(err) {
-			return err
-		}
-		for _, one := range dump.Tables() {
-			have, err := t.holds(one)
-			if err != nil {
-				return err
-			}
-			if have {
-				return fmt.Errorf("%w: it has %s", dump.ErrNotEmpty, one.Name)
-			}
-		}
-		_, err = t.exec(`INSERT INTO meta (name, value) VALUES ($1, $2)`, metaLoading, mark)
-		return taken(err)
-	})
-}
-
-// holds says whether a table has more than every store has from the first.
-func (t *tx) holds(one *dump.Table) (have bool, err error) {
-	but := ""
-	switch one.Name {
-	case "meta", dump.Counters:
-		return false, nil // told by what goes with it
-	case "accounts":
-		but = ` WHERE id <> 'ac_default'`
-	case "status_counters":
-		but = ` WHERE next > 1`
-	}
-	err = t.row(`SELECT EXISTS (SELECT 1 FROM ` + one.Name + but + `)`).Scan(&have)
-	return have, err
-}
-
-// LoadRows implements dump.Target. All rows travel in one round trip.
-func (s *Store) LoadRows(ctx context.Context, table *dump.Table, rows [][]any) error {
-	if table.Name == dump.Counters {
-		return s.loadCounters(ctx, rows)
-	}
-	query := loadQuery(table)
-	return s.multi(ctx, func(t *tx) error {
-		var b pgx.Batch
-		for _, row := range rows {
-			b.Queue(query, clean(append([]any(nil), row...))...)
-		}
-		if err := t.send(&b); err != nil {
-			return fmt.Errorf("loading %s: %w", table.Name, taken(err))
-		}
-		return nil
-	})
-}
-
-func loadQuery(t *dump.Table) string {
-	var names, values, sets []string
-	for i, c := range t.Columns {
-		n, v := columnName(c.Name), fmt.Sprintf("$%d", i+1)
-		switch {
-		case isUUID(t.Name, c.Name):
-			v = "encode(" + v + "::bytea, 'hex')::uuid"
-		case c.Type == dump.Bytes && t.Name == "users":
-			v = "convert_from(" + v + "::bytea, 'UTF8')"
-		}
-		names, values, sets = append(names, n), append(values, v), append(sets, n+" = excluded."+n)
-	}
-	key := columnNames(t.Key)
-	if t.Name == "audit" {
-		key += `) WHERE (sequence IS NOT NULL`
-	}
-	return fmt.Sprintf(`INSERT INTO %s (%s) VALUES (%s) ON CONFLICT (%s) DO UPDATE SET %s`,
-		t.Name, strings.Join(names, ", "), strings.Join(values, ", "), key, strings.Join(sets, ", "))
-}
-
-func (s *Store) loadCounters(ctx context.Context, rows [][]any) error {
-	for _, row := range rows {
-		name, _ := row[0].(string)
-		value, _ := row[1].(int64)
-		if name != "facts" {
-			return fmt.Errorf("loading %s: there is no counter %q here", dump.Counters, name)
-		}
-		if err := s.SkipFacts(ctx, &core.SkipFactsParams{Above: value}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// EndLoad implements dump.Target.
-func (s *Store) EndLoad(ctx context.Context, meta map[string]string) error {
-	return s.multi(ctx, func(t *tx) error {
-		// Facts and events go on from the highest numbers that were loaded.
-		for _, query := range []string{
-			`UPDATE fact_counter SET last = greatest(last, (SELECT coalesce(max(number), 0) FROM facts))`,
-			`INSERT INTO audit_heads (node, sequence, hash) SELECT DISTINCT ON (node) node, sequence, hash FROM audit WHERE sequence IS NOT NULL
-				ORDER BY node, sequence DESC ON CONFLICT (node) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash`,
-		} {
-			if _, err := t.exec(query); err != nil {
-				return err
-			}
-		}
-		for name, value := range meta {
-			if value != "" {
-				if err := t.setMeta(name, value); err != nil {
-					return err
-				}
-			} else if _, err := t.exec(`DELETE FROM meta WHERE name = $1`, name); err != nil {
-				return err
-			}
-		}
-		n, err := t.exec(`DELETE FROM meta WHERE name = $1`, metaLoading)
-		if err == nil && n == 0 {
-			err = fmt.Errorf("%w: this store is not being loaded", core.ErrStoreUnavailable)
-		}
-		t.news = newsRows
-		return err
-	})
 }

@@ -15,8 +15,8 @@ import (
 var _ dump.Target = (*Store)(nil)
 
 // ownMeta are meta values about this kind of store, which no dump has: the
-// schema's number, and the mark of a loading under way.
-const ownMeta = `('schema_usable_since', '` + metaLoading + `')`
+// schema's number, and the marks of a loading under way.
+const ownMeta = `('schema_usable_since', '` + metaLoading + `', '` + metaIndexes + `')`
 
 // metaLoading marks a store that BeginLoad began to fill.
 const metaLoading = core.MetaLoading
@@ -190,7 +190,11 @@ func (s *Store) carryOver() error {
 		time.Sleep(10 * time.Millisecond)
 	}
 	err = errors.Join(err, c.close())
-	if cerr := s.checkpointEvery(ctx, autocheckpoint); !errors.Is(cerr, errClosed) {
+	every := autocheckpoint
+	if s.loading.Load() {
+		every = loadCheckpoint
+	}
+	if cerr := s.checkpointEvery(ctx, every); !errors.Is(cerr, errClosed) {
 		err = errors.Join(err, cerr)
 	}
 	return err

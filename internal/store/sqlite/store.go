@@ -59,6 +59,7 @@ type Store struct {
 	dumps          sync.WaitGroup // views open for a dump
 	steps, batches atomic.Uint64
 	lastCommit     atomic.Int64
+	loading        atomic.Bool  // between BeginLoad and EndLoad, here
 	cursor         atomic.Int64 // where Purge goes on looking for ended sessions
 }
 

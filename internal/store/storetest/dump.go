@@ -203,6 +203,60 @@ func loadCutOff(e *env) {
 	}
 }
 
+// loadAgain: rows that are there are replaced, whether a batch begins with them
+// or has one somewhere.
+func loadAgain(e *env) {
+	to := e.whole(e.other())
+	e.ok(to.BeginLoad(e.ctx, "again"))
+	table := dump.Named("sessions")
+	rows := func(from, n int, address string) (all [][]any) {
+		for i := range n {
+			all = append(all, sessionRow(table, from+i, address))
+		}
+		return all
+	}
+	e.ok(to.LoadRows(e.ctx, table, rows(0, 1000, "first")))
+	e.ok(to.LoadRows(e.ctx, table, rows(500, 1000, "begins")))
+	e.ok(to.LoadRows(e.ctx, table, append(rows(1500, 500, "new"), rows(10, 1, "has one")...)))
+	twice := append(rows(2000, 400, "new"), rows(2100, 1, "twice")...)
+	e.ok(to.LoadRows(e.ctx, table, append(twice, rows(20, 1, "has one")...)))
+	var done []int64
+	e.ok(to.BuildIndexes(e.ctx, func(_ string, n, total int64) { done = append(done, total-n) }))
+	e.ok(to.BuildIndexes(e.ctx, nil))
+	if len(done) < 10 || done[len(done)-1] != 0 {
+		e.Errorf("indexes left: %v", done)
+	}
+	e.ok(to.EndLoad(e.ctx, nil))
+	view, err := to.Snapshot(e.ctx)
+	e.ok(err)
+	got := map[string]int{}
+	e.ok(view.Rows(e.ctx, table, 0, func(row []any) error {
+		got[row[table.Column("address")].(string)]++
+		return nil
+	}))
+	e.ok(view.Close())
+	equal(e, "sessions by address", got, map[string]int{"first": 498, "begins": 1000, "new": 899, "has one": 2, "twice": 1})
+}
+
+// sessionRow is a row of sessions with odd values in it.
+func sessionRow(t *dump.Table, i int, address string) []any {
+	row := make([]any, len(t.Columns))
+	for c, col := range t.Columns {
+		switch col.Type {
+		case dump.Int:
+			row[c] = int64(-i)
+		case dump.Bool:
+			row[c] = i%2 == 0
+		case dump.Text:
+			row[c] = fmt.Sprintf("\t\\N☃ %s %d", col.Name, i)
+		case dump.Bytes:
+			row[c] = fmt.Appendf(nil, "\x00\xff%014d", i)
+		}
+	}
+	row[t.Column("subject_kind")], row[t.Column("address")] = "user", address
+	return row
+}
+
 var errCut = errors.New("cut off")
 
 // cutting fails after some batches.

@@ -113,6 +113,7 @@ func run(t *testing.T, fresh Fresh, names []string) {
 		{"dump", dumpAndLoad},
 		{"dump under load", dumpUnderLoad},
 		{"loading cut off", loadCutOff},
+		{"loading again", loadAgain},
 		{"changes", changes},
 		{"stats and ping", stats},
 		{"closed", closed},
