@@ -76,7 +76,8 @@ func TestUnitIsTight(t *testing.T) {
 // TestServesInTheSandbox starts the server held as the unit holds it, with the
 // means at hand: another user without capabilities or a way to new ones, every
 // file system read-only but the state directory, own /tmp, /proc and IPC, no
-// core dump. The filter of system calls needs systemd itself.
+// core dump. The filter of system calls needs systemd itself: see
+// TestRunsUnderSystemd, which not every machine can run.
 func TestServesInTheSandbox(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("a sandbox is made by root")
