@@ -15,7 +15,7 @@ import (
 
 // Bounds on what a refused input may cost (SECURITY section 2).
 const (
-	mostAllocated = 64<<10 + ownClient
+	mostAllocated = 80<<10 + ownClient
 	// ownClient is what the test's side allocates to send a request on a new
 	// connection and to read the answer.
 	ownClient  = 16 << 10
