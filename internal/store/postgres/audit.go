@@ -63,7 +63,10 @@ func (s *Store) chainLoose(ctx context.Context) {
 			return
 		case <-s.loose:
 		}
-		if err := s.chain(ctx, s.node); err != nil && ctx.Err() == nil {
+		part, cancel := s.bounded(ctx, 2*s.cfg.StatementTimeout)
+		err := s.chain(part, s.node)
+		cancel()
+		if err != nil && ctx.Err() == nil {
 			s.log.Warn("store: audit records wait for their place in the chain; it is tried again with the next", "err", err)
 		}
 		// Company arrives meanwhile, and shares the commit.

@@ -64,7 +64,7 @@ func (s *Store) viewConfirmed(ctx context.Context, f func(*conn) error) error {
 		return err
 	}
 	defer s.running.Done()
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.StatementTimeout)
+	ctx, cancel := s.bounded(ctx, s.cfg.StatementTimeout)
 	defer cancel()
 	return outward(s.again(ctx, s.pool, func(c *pgxpool.Conn) error {
 		var found error

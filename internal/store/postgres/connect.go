@@ -62,6 +62,7 @@ func (s *Store) newPool(ctx context.Context, conf *pgx.ConnConfig, size int) (*p
 		return nil, fmt.Errorf("preparing the connection pool: %w", err)
 	}
 	pc.ConnConfig = conf.Copy()
+	pc.ConnConfig.DialFunc = s.link.noting(conf.DialFunc)
 	pc.MaxConns, pc.MinConns = int32(size), 0
 	pc.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
 		// Where nothing is prepared, the type of a parameter is told by its value.

@@ -165,7 +165,7 @@ func (g *group) send(ctx context.Context, batch []*moving) {
 // move is the statement over arrays; it gives a result for each step that
 // moved its row.
 func (g *group) move(ctx context.Context, batch []*moving) ([]*core.RefreshResult, error) {
-	ctx, cancel := context.WithTimeout(ctx, g.s.cfg.StatementTimeout)
+	ctx, cancel := g.s.bounded(ctx, g.s.cfg.StatementTimeout)
 	defer cancel()
 	args := columns(batch)
 	results := make([]*core.RefreshResult, len(batch))

@@ -75,6 +75,7 @@ func migrateBare(ctx context.Context, url string, tracer pgx.QueryTracer, all fs
 		return err
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, now: cfg.Now, tracer: tracer}
+	s.link.start()
 	conf, err := s.connConfig()
 	if err != nil {
 		return err

@@ -113,7 +113,7 @@ func (s *Store) beat(ctx context.Context) error {
 		return err
 	}
 	defer s.running.Done()
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.StatementTimeout)
+	ctx, cancel := s.bounded(ctx, s.cfg.StatementTimeout)
 	defer cancel()
 	s.peers.mu.Lock()
 	self := s.peers.self

@@ -13,6 +13,7 @@ func Schema(ctx context.Context, cfg Config) (*core.Schema, error) {
 		return nil, err
 	}
 	s := &Store{cfg: cfg, log: cfg.Logger, now: cfg.Now, node: cfg.Node}
+	s.link.start()
 	defer s.closePools()
 	conf, err := s.connConfig()
 	if err != nil {

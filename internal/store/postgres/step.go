@@ -33,7 +33,7 @@ func (s *Store) viewOn(ctx context.Context, pool *pgxpool.Pool, f func(*conn) er
 		return err
 	}
 	defer s.running.Done()
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.StatementTimeout)
+	ctx, cancel := s.bounded(ctx, s.cfg.StatementTimeout)
 	defer cancel()
 	return outward(s.again(ctx, pool, func(c *pgxpool.Conn) error { return f(&conn{ctx: ctx, q: c}) }))
 }
@@ -47,7 +47,7 @@ func (s *Store) snapshot(ctx context.Context, f func(*conn) error) error {
 		return err
 	}
 	defer s.running.Done()
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.StatementTimeout)
+	ctx, cancel := s.bounded(ctx, s.cfg.StatementTimeout)
 	defer cancel()
 	return outward(s.again(ctx, s.pool, func(c *pgxpool.Conn) error {
 		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
@@ -105,7 +105,7 @@ func (s *Store) submit(ctx context.Context, run func(context.Context) error) err
 	go func() {
 		defer s.running.Done()
 		// Twice the limit of a statement: a step has several, and retries.
-		work, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*s.cfg.StatementTimeout)
+		work, cancel := s.bounded(context.WithoutCancel(ctx), 2*s.cfg.StatementTimeout)
 		defer cancel()
 		done <- outward(guarded(work, run))
 	}()

@@ -75,6 +75,7 @@ type Store struct {
 	peers   peers
 	ears    ears
 	fault   fault
+	link    link
 
 	steps, batches atomic.Uint64
 	lastCommit     atomic.Int64
@@ -124,6 +125,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		changes: make(chan struct{}, 1), keyNews: make(chan struct{}, 1), loose: make(chan struct{}, 1),
 		proof: proof{turn: make(chan struct{}, 1)},
 	}
+	s.link.start()
 	if err := s.open(ctx); err != nil {
 		s.closePools()
 		return nil, err
@@ -135,6 +137,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s.chores.Go(func() { s.chainLoose(work) })
 	s.chores.Go(func() { s.weigh(work) })
+	if cfg.Serve {
+		s.chores.Go(func() { s.watchLink(work) })
+	}
 	if cfg.Serve && cfg.Pooler == NoPooler {
 		s.chores.Go(func() { s.listen(work) })
 	}
@@ -278,6 +283,9 @@ func (s *Store) enter() error {
 	defer s.gate.RUnlock()
 	if s.closed {
 		return errClosed
+	}
+	if err := s.link.err(); err != nil {
+		return err
 	}
 	s.running.Add(1)
 	return nil
