@@ -37,14 +37,14 @@ func (s *Service) CreateAPIKey(ctx context.Context, actor Actor, n NewAPIKey) (*
 		return nil, err
 	}
 	if len(n.Description) > 500 {
-		return nil, invalidField("description", "a description has at most 500 bytes")
+		return nil, InvalidField("description", "a description has at most 500 bytes")
 	}
 	if err := checkRoles(n.Roles); err != nil {
 		return nil, err
 	}
 	now := s.now()
 	k := APIKey{
-		ID: NewID("key_"), Account: account.ID, AppName: n.AppName, AppKey: NewID(""), Description: n.Description,
+		ID: NewID(apiKeyIDPrefix), Account: account.ID, AppName: n.AppName, AppKey: NewID(""), Description: n.Description,
 		Roles: n.Roles, State: Active, Version: 1, Owner: n.Owner, CreatedAt: now, UpdatedAt: now,
 	}
 	secret, sealed, err := s.newAPISecret(&k, 1, now)
@@ -52,7 +52,7 @@ func (s *Service) CreateAPIKey(ctx context.Context, actor Actor, n NewAPIKey) (*
 		return nil, err
 	}
 	k.Secrets = []APISecret{sealed}
-	ev := actor.event("apikey.create")
+	ev := actor.Event("apikey.create")
 	ev.Account, ev.Subject = k.Account, k.ID
 	ev.Detail = map[string]string{"appname": k.AppName}
 	made, err := s.store.CreateAPIKey(ctx, &CreateAPIKeyParams{Key: k, Now: now, Event: ev})
@@ -60,18 +60,18 @@ func (s *Service) CreateAPIKey(ctx context.Context, actor Actor, n NewAPIKey) (*
 		return nil, Errorf(Conflict, "account %q has an API key named %q already", account.Shortname, n.AppName)
 	}
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	return s.madeAPIKey(made, account.Shortname, secret, n.URL), nil
 }
 
 func checkAppName(name string) error {
 	if name == "" || len(name) > 100 || strings.TrimSpace(name) != name {
-		return invalidField("appname", "an app name has 1 to 100 bytes and no space at either end")
+		return InvalidField("appname", "an app name has 1 to 100 bytes and no space at either end")
 	}
 	for _, r := range name {
 		if r < 0x20 || r == 0x7f || r == 0xfffd {
-			return invalidField("appname", "an app name has no control characters and is valid UTF-8")
+			return InvalidField("appname", "an app name has no control characters and is valid UTF-8")
 		}
 	}
 	return nil
@@ -119,15 +119,15 @@ func (s *Service) FindAPIKey(ctx context.Context, account, ref string) (*APIKeyR
 		k, err = s.store.APIKeyByID(ctx, ref)
 	}
 	if errors.Is(err, ErrNoRow) || err == nil && (k.State == Deleted || account != "" && k.Account != a.ID) {
-		return nil, Errorf(NotFound, "there is no API key %q in account %q; `sallyport apikey list` shows those there are", clip(ref), a.Shortname)
+		return nil, Errorf(NotFound, "there is no API key %q in account %q; `sallyport apikey list` shows those there are", Clip(ref), a.Shortname)
 	}
-	return k, storeErr(err)
+	return k, StoreError(err)
 }
 
 // ListAPIKeys lists live keys.
 func (s *Service) ListAPIKeys(ctx context.Context, q APIKeyQuery) ([]*APIKeyRecord, error) {
 	list, err := s.store.ListAPIKeys(ctx, q)
-	return list, storeErr(err)
+	return list, StoreError(err)
 }
 
 // RotateAPIKey adds a new secret; the old one stays good for overlapMS, so
@@ -139,7 +139,7 @@ func (s *Service) RotateAPIKey(ctx context.Context, actor Actor, id string, over
 		return nil, err
 	}
 	if overlapMS < 0 || overlapMS > 90*24*3600*1000 {
-		return nil, invalidField("overlap", "the old secret may stay good for 0 to 90 days")
+		return nil, InvalidField("overlap", "the old secret may stay good for 0 to 90 days")
 	}
 	now := s.now()
 	k := rec.APIKey
@@ -159,7 +159,7 @@ func (s *Service) RotateAPIKey(ctx context.Context, actor Actor, id string, over
 	if err := s.note(ctx, NoteSecret, k.ID, now); err != nil {
 		return nil, err
 	}
-	ev := actor.event("apikey.rotate")
+	ev := actor.Event("apikey.rotate")
 	ev.Account, ev.Subject = k.Account, k.ID
 	made, err := s.changeAPIKey(ctx, &ChangeAPIKeyParams{ID: id, IfVersion: rec.Version, Patch: APIKeyPatch{Secrets: &secrets}, Now: now, Event: ev})
 	if err != nil {
@@ -176,7 +176,7 @@ func (s *Service) DeleteAPIKey(ctx context.Context, actor Actor, id string) erro
 // SetAPIKeyState disables or enables a key; disabling ends its sessions.
 func (s *Service) SetAPIKeyState(ctx context.Context, actor Actor, id string, state State) error {
 	if state != Active && state != Disabled {
-		return invalidField("state", "the state of an API key is active or disabled")
+		return InvalidField("state", "the state of an API key is active or disabled")
 	}
 	return s.setAPIKeyState(ctx, actor, id, state, "apikey."+stateVerb(state))
 }
@@ -186,7 +186,7 @@ func (s *Service) setAPIKeyState(ctx context.Context, actor Actor, id string, st
 	if err != nil {
 		return err
 	}
-	ev := actor.event(kind)
+	ev := actor.Event(kind)
 	ev.Account, ev.Subject = rec.Account, rec.ID
 	ev.Detail = map[string]string{"appname": rec.AppName}
 	_, err = s.changeAPIKey(ctx, &ChangeAPIKeyParams{
@@ -198,9 +198,9 @@ func (s *Service) setAPIKeyState(ctx context.Context, actor Actor, id string, st
 func (s *Service) apiKeyByID(ctx context.Context, id string) (*APIKeyRecord, error) {
 	rec, err := s.store.APIKeyByID(ctx, id)
 	if errors.Is(err, ErrNoRow) || err == nil && rec.State == Deleted {
-		return nil, Errorf(NotFound, "there is no API key with id %q", clip(id))
+		return nil, Errorf(NotFound, "there is no API key with id %q", Clip(id))
 	}
-	return rec, storeErr(err)
+	return rec, StoreError(err)
 }
 
 func (s *Service) changeAPIKey(ctx context.Context, p *ChangeAPIKeyParams) (*APIKey, error) {
@@ -213,7 +213,7 @@ func (s *Service) changeAPIKey(ctx context.Context, p *ChangeAPIKeyParams) (*API
 	case errors.Is(err, ErrStale):
 		return nil, Errorf(Conflict, "the API key changed meanwhile; repeat")
 	case err != nil:
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	return k, s.catchUp(ctx)
 }

@@ -9,27 +9,27 @@ import (
 func (s *Service) ListSessions(ctx context.Context, q SessionQuery) ([]*Session, error) {
 	q.Now = s.now()
 	list, err := s.store.ListSessions(ctx, q)
-	return list, storeErr(err)
+	return list, StoreError(err)
 }
 
 // RevokeSession ends one session by its sid. *Error: FieldInvalid, NotFound.
 func (s *Service) RevokeSession(ctx context.Context, actor Actor, sid string) error {
 	id, err := ParseSessionID(sid)
 	if err != nil {
-		return invalidField("session", "%s", err.Error())
+		return InvalidField("session", "%s", err.Error())
 	}
-	ev := actor.event("session.revoke")
+	ev := actor.Event("session.revoke")
 	ev.Session = sid
 	n, err := s.revokeSessions(ctx, &RevokeSessionsParams{ID: &id, Reason: "operator", Event: ev})
 	if err == nil && n == 0 {
-		return Errorf(NotFound, "there is no live session %q", clip(sid))
+		return Errorf(NotFound, "there is no live session %q", Clip(sid))
 	}
 	return err
 }
 
 // RevokeSubjectSessions ends all sessions of a user or API key and says how many.
 func (s *Service) RevokeSubjectSessions(ctx context.Context, actor Actor, subject string) (int, error) {
-	ev := actor.event("session.revoke")
+	ev := actor.Event("session.revoke")
 	ev.Subject = subject
 	return s.revokeSessions(ctx, &RevokeSessionsParams{Subject: subject, Reason: "operator", Event: ev})
 }
@@ -42,10 +42,10 @@ func (s *Service) RevokeEverything(ctx context.Context, actor Actor) error {
 		// It stands in no session's row, and lifetimes may have been shortened
 		// since the oldest token was issued and be lengthened again: kept for good.
 		Fact: Fact{Kind: FactEverything, Reason: "operator", At: now, PurgeAt: now + refreshLifetimeBound*1000},
-		Now:  now, Event: actor.event("revoke.everything"),
+		Now:  now, Event: actor.Event("revoke.everything"),
 	})
 	if err != nil {
-		return storeErr(err)
+		return StoreError(err)
 	}
 	return s.catchUp(ctx)
 }
@@ -55,7 +55,7 @@ func (s *Service) revokeSessions(ctx context.Context, p *RevokeSessionsParams) (
 	p.FactPurgeAt = s.sessionFactPurgeAt(p.Now)
 	n, err := s.store.RevokeSessions(ctx, p)
 	if err != nil {
-		return 0, storeErr(err)
+		return 0, StoreError(err)
 	}
 	if n > 0 {
 		return n, s.catchUp(ctx)
@@ -67,23 +67,23 @@ func (s *Service) revokeSessions(ctx context.Context, p *RevokeSessionsParams) (
 // ListApplicationTokens lists tokens that are not revoked, newest first.
 func (s *Service) ListApplicationTokens(ctx context.Context, q ApplicationTokenQuery) ([]*ApplicationToken, error) {
 	list, err := s.store.ListApplicationTokens(ctx, q)
-	return list, storeErr(err)
+	return list, StoreError(err)
 }
 
 // ChangeApplicationToken revokes, suspends or resumes one application token.
 // *Error: NotFound.
 func (s *Service) ChangeApplicationToken(ctx context.Context, actor Actor, id string, action ApplicationTokenAction) (*ApplicationToken, error) {
 	now := s.now()
-	ev := actor.event("apptoken." + string(action))
+	ev := actor.Event("apptoken." + string(action))
 	ev.Subject = id
 	t, err := s.store.ChangeApplicationToken(ctx, &ChangeApplicationTokenParams{
 		ID: id, Action: action, Now: now, Event: ev,
 	})
 	if errors.Is(err, ErrNoRow) {
-		return nil, Errorf(NotFound, "there is no live application token %q; `sallyport apptoken list` shows those there are", clip(id))
+		return nil, Errorf(NotFound, "there is no live application token %q; `sallyport apptoken list` shows those there are", Clip(id))
 	}
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	return t, s.catchUp(ctx)
 }
@@ -91,5 +91,5 @@ func (s *Service) ChangeApplicationToken(ctx context.Context, actor Actor, id st
 // ListAudit reads the audit log.
 func (s *Service) ListAudit(ctx context.Context, q AuditQuery) ([]AuditRecord, error) {
 	list, err := s.store.ListAudit(ctx, q)
-	return list, storeErr(err)
+	return list, StoreError(err)
 }

@@ -45,7 +45,7 @@ func (s *Service) CreateUser(ctx context.Context, actor Actor, n NewUser) (*User
 	}
 	switch {
 	case n.Password != "" && n.PasswordHash != "":
-		return nil, invalidField("password", "give a password or a password hash, not both")
+		return nil, InvalidField("password", "give a password or a password hash, not both")
 	case n.Password != "":
 		if u.PasswordHash, err = s.hashNew(ctx, n.Password, &u); err != nil {
 			return nil, err
@@ -53,18 +53,18 @@ func (s *Service) CreateUser(ctx context.Context, actor Actor, n NewUser) (*User
 		u.PasswordAt = now
 	case n.PasswordHash != "":
 		if err := s.passwords.Observe(n.PasswordHash); err != nil {
-			return nil, invalidField("password_hash", "%s", err.Error())
+			return nil, InvalidField("password_hash", "%s", err.Error())
 		}
 		u.PasswordHash, u.PasswordAt = n.PasswordHash, now
 	}
-	ev := actor.event("user.create")
+	ev := actor.Event("user.create")
 	ev.Account, ev.Subject = u.Account, u.ID
 	ev.Detail = map[string]string{"username": u.Username, "type": string(u.Type)}
 	made, err := s.store.CreateUser(ctx, &CreateUserParams{User: u, Now: now, Event: ev})
 	if errors.Is(err, ErrExists) {
 		return nil, Errorf(Conflict, "the login name %q (or its e-mail) is taken in account %q, or was freed too recently to be given away", u.Username, account.Shortname)
 	}
-	return made, storeErr(err)
+	return made, StoreError(err)
 }
 
 var rolePattern = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e]{1,100}$`)
@@ -80,11 +80,11 @@ func checkUser(u *User) (err error) {
 			return err
 		}
 		if !strings.Contains(u.EmailCanon, "@") {
-			return invalidField("email", "%q is not an e-mail address", u.Email)
+			return InvalidField("email", "%q is not an e-mail address", u.Email)
 		}
 	}
 	if u.Type != TypeUser && u.Type != TypeApplication {
-		return invalidField("type", "the type of a user is %q or %q", TypeUser, TypeApplication)
+		return InvalidField("type", "the type of a user is %q or %q", TypeUser, TypeApplication)
 	}
 	if err := checkRoles(u.Roles); err != nil {
 		return err
@@ -99,15 +99,15 @@ func checkUser(u *User) (err error) {
 // 3.3), since the scope is the roles joined by spaces.
 func checkRoles(roles []string) error {
 	if len(roles) > 100 {
-		return invalidField("roles", "at most 100 roles")
+		return InvalidField("roles", "at most 100 roles")
 	}
 	seen := map[string]bool{}
 	for _, r := range roles {
 		if !rolePattern.MatchString(r) {
-			return invalidField("roles", "a role is 1 to 100 printable ASCII characters without space, quote or backslash; %q is not", clip(r))
+			return InvalidField("roles", "a role is 1 to 100 printable ASCII characters without space, quote or backslash; %q is not", Clip(r))
 		}
 		if seen[r] {
-			return invalidField("roles", "the role %q stands twice", r)
+			return InvalidField("roles", "the role %q stands twice", r)
 		}
 		seen[r] = true
 	}
@@ -120,7 +120,7 @@ func checkAttributes(raw []byte) ([]byte, error) {
 	}
 	var v map[string]any
 	if len(raw) > 16<<10 || json.Unmarshal(raw, &v) != nil || v == nil {
-		return nil, invalidField("attributes", "attributes are one JSON object of at most 16 KiB")
+		return nil, InvalidField("attributes", "attributes are one JSON object of at most 16 KiB")
 	}
 	return raw, nil
 }
@@ -129,10 +129,10 @@ func checkAttributes(raw []byte) ([]byte, error) {
 func (s *Service) hashNew(ctx context.Context, pw string, u *User) (string, error) {
 	account, err := s.store.AccountByID(ctx, u.Account)
 	if err != nil {
-		return "", storeErr(err)
+		return "", StoreError(err)
 	}
 	if err := s.policy.Check(pw, s.contextWords(u, account)...); err != nil {
-		return "", invalidField("password", "%s", err.Error())
+		return "", InvalidField("password", "%s", err.Error())
 	}
 	phc, err := s.passwords.Hash(ctx, password.Lane{Known: true}, pw)
 	if err != nil {
@@ -162,7 +162,7 @@ func passwordErr(err error) error {
 	case errors.As(err, &busy):
 		return &Error{Code: TooMany, Reason: "hash queue full", Message: "Too many logins at once; try again shortly", RetryAfter: busy.RetryAfter.Milliseconds()}
 	case errors.Is(err, password.ErrEmpty), errors.Is(err, password.ErrTooLong), errors.Is(err, password.ErrNotText):
-		return invalidField("password", "%s", err.Error())
+		return InvalidField("password", "%s", err.Error())
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return &Error{Code: Unavailable, Reason: "caller left the hash queue", RetryAfter: 1000, Err: err}
 	}
@@ -176,14 +176,14 @@ func (s *Service) FindUser(ctx context.Context, account, ref string) (*UserRecor
 	if err != nil {
 		return nil, err
 	}
-	notFound := Errorf(NotFound, "there is no user %q in account %q; `sallyport user list` shows those there are", clip(ref), a.Shortname)
+	notFound := Errorf(NotFound, "there is no user %q in account %q; `sallyport user list` shows those there are", Clip(ref), a.Shortname)
 	if u, err := s.store.UserByID(ctx, ref); err == nil {
 		if u.State == Deleted || u.Account != a.ID && account != "" {
 			return nil, notFound
 		}
 		return u, nil
 	} else if !errors.Is(err, ErrNoRow) {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	canon, err := password.CanonicalLoginName(ref)
 	if err != nil {
@@ -193,13 +193,13 @@ func (s *Service) FindUser(ctx context.Context, account, ref string) (*UserRecor
 	if errors.Is(err, ErrNoRow) {
 		return nil, notFound
 	}
-	return u, storeErr(err)
+	return u, StoreError(err)
 }
 
 // ListUsers lists live users.
 func (s *Service) ListUsers(ctx context.Context, q UserQuery) ([]*UserRecord, error) {
 	list, err := s.store.ListUsers(ctx, q)
-	return list, storeErr(err)
+	return list, StoreError(err)
 }
 
 // changeUser runs one change and follows the facts it made.
@@ -215,7 +215,7 @@ func (s *Service) changeUser(ctx context.Context, p *ChangeUserParams) (*User, e
 	case errors.Is(err, ErrExists):
 		return nil, Errorf(Conflict, "this login name is taken in the account, or was freed too recently to be given away")
 	case err != nil:
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	s.cache.drop()
 	return u, s.catchUp(ctx)
@@ -237,7 +237,7 @@ func (s *Service) SetPassword(ctx context.Context, actor Actor, id, pw string, r
 	if reset {
 		kind, spare = "user.password.reset", ""
 	}
-	ev := actor.event(kind)
+	ev := actor.Event(kind)
 	ev.Account, ev.Subject = rec.Account, rec.ID
 	// Under the version read before the hash: a change that hangs there must not
 	// undo what happened meanwhile (the user was marked compromised).
@@ -251,9 +251,9 @@ func (s *Service) SetPassword(ctx context.Context, actor Actor, id, pw string, r
 func (s *Service) userByID(ctx context.Context, id string) (*UserRecord, error) {
 	rec, err := s.store.UserByID(ctx, id)
 	if errors.Is(err, ErrNoRow) || err == nil && rec.State == Deleted {
-		return nil, Errorf(NotFound, "there is no user with id %q", clip(id))
+		return nil, Errorf(NotFound, "there is no user with id %q", Clip(id))
 	}
-	return rec, storeErr(err)
+	return rec, StoreError(err)
 }
 
 // SetUserState disables or enables a user. Disabling ends every session at
@@ -264,9 +264,9 @@ func (s *Service) SetUserState(ctx context.Context, actor Actor, id string, stat
 		return nil, err
 	}
 	if state != Active && state != Disabled {
-		return nil, invalidField("state", "the state of a user is active or disabled")
+		return nil, InvalidField("state", "the state of a user is active or disabled")
 	}
-	ev := actor.event("user." + stateVerb(state))
+	ev := actor.Event("user." + stateVerb(state))
 	ev.Account, ev.Subject = rec.Account, rec.ID
 	reason := ""
 	if state == Disabled {
@@ -320,7 +320,7 @@ func (s *Service) UpdateUser(ctx context.Context, actor Actor, id string, patch 
 	if patch.Attributes != nil {
 		patch.Attributes = &u.Attributes
 	}
-	ev := actor.event("user.update")
+	ev := actor.Event("user.update")
 	ev.Account, ev.Subject = rec.Account, rec.ID
 	return s.changeUser(ctx, &ChangeUserParams{
 		ID: id, IfVersion: rec.Version, Patch: patch,
@@ -337,17 +337,17 @@ func (s *Service) DeleteUser(ctx context.Context, actor Actor, id string) error 
 		return err
 	}
 	now := s.now()
-	ev := actor.event("user.delete")
+	ev := actor.Event("user.delete")
 	ev.Account, ev.Subject = rec.Account, rec.ID
 	ev.Detail = map[string]string{"username": rec.Username}
 	err = s.store.DeleteUser(ctx, &DeleteUserParams{
 		ID: id, NamesReservedUntil: now + s.longest.Load(), FactPurgeAt: s.factPurgeAt(now), Now: now, Event: ev,
 	})
 	if errors.Is(err, ErrNoRow) {
-		return Errorf(NotFound, "there is no user with id %q", clip(id))
+		return Errorf(NotFound, "there is no user with id %q", Clip(id))
 	}
 	if err != nil {
-		return storeErr(err)
+		return StoreError(err)
 	}
 	return s.catchUp(ctx)
 }
@@ -359,7 +359,7 @@ func (s *Service) CompromiseUser(ctx context.Context, actor Actor, id string) (*
 	if err != nil {
 		return nil, err
 	}
-	ev := actor.event("user.compromised")
+	ev := actor.Event("user.compromised")
 	ev.Account, ev.Subject = rec.Account, rec.ID
 	none := ""
 	return s.changeUser(ctx, &ChangeUserParams{
@@ -381,10 +381,10 @@ func (s *Service) UnlockUser(ctx context.Context, actor Actor, id string) error 
 		if name == "" {
 			continue
 		}
-		ev := actor.event("user.unlock")
+		ev := actor.Event("user.unlock")
 		ev.Account, ev.Subject = rec.Account, rec.ID
 		if err := s.store.UnlockAttempts(ctx, &UnlockParams{Key: s.attemptKeyOf(rec.Account, name), Now: s.now(), Event: ev}); err != nil {
-			return storeErr(err)
+			return StoreError(err)
 		}
 	}
 	return nil

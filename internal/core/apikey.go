@@ -2,6 +2,9 @@ package core
 
 import "context"
 
+// apiKeyIDPrefix begins every id of an API key.
+const apiKeyIDPrefix = "key_"
+
 // APIKey signs request tokens with a secret it shares with us. Checking an
 // HMAC needs the secret itself, so it is stored sealed (see Keys.Seal), bound
 // to its row, version and account.

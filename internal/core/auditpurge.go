@@ -54,5 +54,5 @@ func (s *Service) purgeChain(ctx context.Context, head *AuditRecord, now int64) 
 // AuditHeads returns the newest record of every node's chain.
 func (s *Service) AuditHeads(ctx context.Context) ([]AuditRecord, error) {
 	list, err := s.store.AuditHeads(ctx)
-	return list, storeErr(err)
+	return list, StoreError(err)
 }

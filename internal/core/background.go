@@ -37,7 +37,7 @@ func (s *Service) follow(ctx context.Context) error {
 		now := s.now()
 		facts, highest, err := s.store.FactsSince(ctx, max(last-1, 0), 1000)
 		if err != nil {
-			return storeErr(err)
+			return StoreError(err)
 		}
 		news, same := s.recent.sameLog(facts, last)
 		if highest < last || !same {

@@ -57,7 +57,7 @@ func (s *Service) CreateClient(ctx context.Context, actor Actor, n NewClient) (*
 	ev := clientEvent(actor, "client.create", &c)
 	made.Client, err = s.store.CreateClient(ctx, &CreateClientParams{Client: c, Now: now, Event: ev})
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	return made, s.noteLifetimes(ctx, &c)
 }
@@ -73,7 +73,7 @@ func (s *Service) noteLifetimes(ctx context.Context, c *OAuthClient) error {
 }
 
 func clientEvent(actor Actor, kind string, c *OAuthClient) Event {
-	ev := actor.event(kind)
+	ev := actor.Event(kind)
 	ev.Account, ev.Subject = c.Account, c.ID
 	ev.Detail = map[string]string{"name": c.Name}
 	return ev
@@ -126,7 +126,7 @@ func (s *Service) FindClient(ctx context.Context, id string) (*ClientRecord, err
 		return nil, err
 	}
 	if c == nil {
-		return nil, Errorf(NotFound, "there is no client %q; `sallyport client list` shows those there are", clip(id))
+		return nil, Errorf(NotFound, "there is no client %q; `sallyport client list` shows those there are", Clip(id))
 	}
 	return c, nil
 }
@@ -134,7 +134,7 @@ func (s *Service) FindClient(ctx context.Context, id string) (*ClientRecord, err
 // ListClients lists clients.
 func (s *Service) ListClients(ctx context.Context, q ClientQuery) ([]*ClientRecord, error) {
 	list, err := s.store.ListClients(ctx, q)
-	return list, storeErr(err)
+	return list, StoreError(err)
 }
 
 // ClientPatch says what changes; nil leaves a member as it is. Type and
@@ -200,7 +200,7 @@ func (s *Service) RotateClientSecret(ctx context.Context, actor Actor, id string
 		return nil, err
 	}
 	if overlapMS < 0 || overlapMS > 90*24*3600*1000 {
-		return nil, invalidField("overlap", "the old secret may stay good for 0 to 90 days")
+		return nil, InvalidField("overlap", "the old secret may stay good for 0 to 90 days")
 	}
 	c := rec.OAuthClient
 	if !hasSecret(&c) {
@@ -231,7 +231,7 @@ func (s *Service) RotateClientSecret(ctx context.Context, actor Actor, id string
 // every token of its own.
 func (s *Service) SetClientState(ctx context.Context, actor Actor, id string, state State) (*OAuthClient, error) {
 	if state != Active && state != Disabled {
-		return nil, invalidField("state", "the state of a client is active or disabled")
+		return nil, InvalidField("state", "the state of a client is active or disabled")
 	}
 	return s.setClientState(ctx, actor, id, state, "client."+stateVerb(state))
 }
@@ -264,7 +264,7 @@ func (s *Service) changeClient(ctx context.Context, p *ChangeClientParams) (*OAu
 	case errors.Is(err, ErrStale):
 		return nil, Errorf(Conflict, "the client changed meanwhile; repeat")
 	case err != nil:
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	return c, s.catchUp(ctx)
 }
@@ -276,7 +276,7 @@ func (s *Service) Consented(ctx context.Context, user, client string, scope []st
 		return false, nil
 	}
 	if err != nil {
-		return false, storeErr(err)
+		return false, StoreError(err)
 	}
 	return subset(scope, c.Scope), nil
 }
@@ -285,24 +285,24 @@ func (s *Service) Consented(ctx context.Context, user, client string, scope []st
 func (s *Service) Consent(ctx context.Context, b *BrowserLogin, client *ClientRecord, scope []string, from *Client) error {
 	now := s.now()
 	c := Consent{User: b.Subject.ID, Client: client.ID, Scope: slices.Clone(scope), CreatedAt: now, UpdatedAt: now}
-	ev := from.event("consent.give")
+	ev := from.Event("consent.give")
 	ev.Actor, ev.Account, ev.Subject = "user:"+c.User, b.Subject.Account, c.User
 	ev.Detail = map[string]string{"client": c.Client, "scope": strings.Join(scope, " ")}
-	return storeErr(s.store.PutConsent(ctx, &PutConsentParams{Consent: c, Now: now, Event: ev}))
+	return StoreError(s.store.PutConsent(ctx, &PutConsentParams{Consent: c, Now: now, Event: ev}))
 }
 
 // WithdrawConsent takes it back and ends the sessions it carried. *Error:
 // NotFound.
 func (s *Service) WithdrawConsent(ctx context.Context, actor Actor, user, client string) error {
 	now := s.now()
-	ev := actor.event("consent.withdraw")
+	ev := actor.Event("consent.withdraw")
 	ev.Subject, ev.Detail = user, map[string]string{"client": client}
 	err := s.store.DeleteConsent(ctx, &DeleteConsentParams{User: user, Client: client, FactPurgeAt: s.sessionFactPurgeAt(now), Now: now, Event: ev})
 	if errors.Is(err, ErrNoRow) {
 		return Errorf(NotFound, "this user has not given consent to that client")
 	}
 	if err != nil {
-		return storeErr(err)
+		return StoreError(err)
 	}
 	s.cache.drop()
 	return s.catchUp(ctx)
@@ -322,7 +322,7 @@ func (s *Service) LookupClient(ctx context.Context, account, ref string) (*Clien
 	for after := ""; ; {
 		list, err := s.store.ListClients(ctx, ClientQuery{Account: a.ID, After: after, Limit: 500})
 		if err != nil {
-			return nil, storeErr(err)
+			return nil, StoreError(err)
 		}
 		for _, c := range list {
 			after = c.ID
@@ -330,7 +330,7 @@ func (s *Service) LookupClient(ctx context.Context, account, ref string) (*Clien
 				continue
 			}
 			if found != nil {
-				return nil, Errorf(Conflict, "several clients are named %q; give the id, which `sallyport client list` shows", clip(ref))
+				return nil, Errorf(Conflict, "several clients are named %q; give the id, which `sallyport client list` shows", Clip(ref))
 			}
 			found = c
 		}
@@ -339,7 +339,7 @@ func (s *Service) LookupClient(ctx context.Context, account, ref string) (*Clien
 		}
 	}
 	if found == nil {
-		return nil, Errorf(NotFound, "there is no client %q in account %q; `sallyport client list` shows those there are", clip(ref), a.Shortname)
+		return nil, Errorf(NotFound, "there is no client %q in account %q; `sallyport client list` shows those there are", Clip(ref), a.Shortname)
 	}
 	return found, nil
 }

@@ -89,7 +89,7 @@ func (s *Service) clientByID(ctx context.Context, id string) (*ClientRecord, err
 		return nil, nil
 	}
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	s.raiseLongest(max(c.RefreshIdleMS, c.SessionMS)) // a client made by another process
 	return c, nil

@@ -24,7 +24,7 @@ func checkClient(c *OAuthClient) error {
 
 func checkClientName(c *OAuthClient) error {
 	if c.Name == "" || len(c.Name) > 100 || strings.TrimSpace(c.Name) != c.Name || !plainText(c.Name) {
-		return invalidField("name", "a client's name has 1 to 100 bytes, no space at either end and no control characters")
+		return InvalidField("name", "a client's name has 1 to 100 bytes, no space at either end and no control characters")
 	}
 	return nil
 }
@@ -43,30 +43,30 @@ func plainText(s string) bool {
 func checkClientAuth(c *OAuthClient) error {
 	switch {
 	case c.Type != ClientConfidential && c.Type != ClientPublic:
-		return invalidField("type", "the type of a client is confidential or public")
+		return InvalidField("type", "the type of a client is confidential or public")
 	case !slices.Contains([]ClientAuth{AuthSecretBasic, AuthSecretPost, AuthPrivateKey, AuthNone}, c.Auth):
-		return invalidField("auth", "the authentication is client_secret_basic, client_secret_post, private_key_jwt or none")
+		return InvalidField("auth", "the authentication is client_secret_basic, client_secret_post, private_key_jwt or none")
 	case (c.Type == ClientPublic) != (c.Auth == AuthNone):
-		return invalidField("auth", "a public client authenticates with none, a confidential one with anything but none")
+		return InvalidField("auth", "a public client authenticates with none, a confidential one with anything but none")
 	case len(c.JWKS) == 0 && c.Auth == AuthPrivateKey:
-		return invalidField("jwks", "private_key_jwt needs the client's public keys as a JWK Set; a jwks_uri is never fetched")
+		return InvalidField("jwks", "private_key_jwt needs the client's public keys as a JWK Set; a jwks_uri is never fetched")
 	}
 	if len(c.JWKS) == 0 {
 		return nil
 	}
 	if len(c.JWKS) > 16<<10 {
-		return invalidField("jwks", "a JWK Set has at most 16 KiB")
+		return InvalidField("jwks", "a JWK Set has at most 16 KiB")
 	}
 	keys, err := token.ParseForeignJWKS(c.JWKS)
 	if err != nil {
-		return invalidField("jwks", "the JWK Set cannot be used: %s", err)
+		return InvalidField("jwks", "the JWK Set cannot be used: %s", err)
 	}
 	if len(keys) == 0 {
-		return invalidField("jwks", "the JWK Set holds no key that can be used; give P-256, Ed25519 or RSA of at least 2048 bits with its alg")
+		return InvalidField("jwks", "the JWK Set holds no key that can be used; give P-256, Ed25519 or RSA of at least 2048 bits with its alg")
 	}
 	for _, k := range keys {
 		if k.Algorithm().Symmetric() {
-			return invalidField("jwks", "the JWK Set holds a symmetric key; give public keys alone")
+			return InvalidField("jwks", "the JWK Set holds a symmetric key; give public keys alone")
 		}
 	}
 	return nil
@@ -74,22 +74,22 @@ func checkClientAuth(c *OAuthClient) error {
 
 func checkGrants(c *OAuthClient) error {
 	if len(c.Grants) == 0 {
-		return invalidField("grants", "a client needs a grant: %s", strings.Join(allGrants, ", "))
+		return InvalidField("grants", "a client needs a grant: %s", strings.Join(allGrants, ", "))
 	}
 	for _, g := range c.Grants {
 		if !slices.Contains(allGrants, g) {
-			return invalidField("grants", "there is no grant %q; there are %s", clip(g), strings.Join(allGrants, ", "))
+			return InvalidField("grants", "there is no grant %q; there are %s", Clip(g), strings.Join(allGrants, ", "))
 		}
 	}
 	switch {
 	case c.MayUse(GrantCredentials) && c.Type == ClientPublic:
-		return invalidField("grants", "a public client has no credentials for client_credentials")
+		return InvalidField("grants", "a public client has no credentials for client_credentials")
 	case c.MayUse(GrantRefresh) && !c.MayUse(GrantCode):
-		return invalidField("grants", "refresh_token goes with authorization_code: no other grant gives a refresh token")
+		return InvalidField("grants", "refresh_token goes with authorization_code: no other grant gives a refresh token")
 	case c.MayUse(GrantCode) && len(c.RedirectURIs) == 0:
-		return invalidField("redirect_uris", "authorization_code needs a redirect URI")
+		return InvalidField("redirect_uris", "authorization_code needs a redirect URI")
 	case c.MayUse(GrantAssertion) && len(c.JWKS) == 0:
-		return invalidField("jwks", "the grant jwt-bearer needs the client's public keys as a JWK Set")
+		return InvalidField("jwks", "the grant jwt-bearer needs the client's public keys as a JWK Set")
 	}
 	return nil
 }
@@ -97,11 +97,11 @@ func checkGrants(c *OAuthClient) error {
 func checkClientURIs(c *OAuthClient) error {
 	for field, uris := range map[string][]string{"redirect_uris": c.RedirectURIs, "post_logout_redirect_uris": c.PostLogoutRedirectURIs} {
 		if len(uris) > 50 {
-			return invalidField(field, "a client has at most 50 of them")
+			return InvalidField(field, "a client has at most 50 of them")
 		}
 		for _, u := range uris {
 			if err := checkRedirectURI(u); err != nil {
-				return invalidField(field, "%q: %s", clip(u), err)
+				return InvalidField(field, "%q: %s", Clip(u), err)
 			}
 		}
 	}
@@ -180,25 +180,25 @@ func sameButPort(registered, uri string) bool {
 
 func checkClientWords(c *OAuthClient) error {
 	if len(c.Scopes) > 100 || len(c.Audiences) > 16 {
-		return invalidField("scopes", "a client has at most 100 scopes and 16 audiences")
+		return InvalidField("scopes", "a client has at most 100 scopes and 16 audiences")
 	}
 	for _, w := range c.Scopes {
 		if parsed, err := ParseScope(w); err != nil || len(parsed) != 1 {
-			return invalidField("scopes", "%q is not a scope: one word of printable ASCII", clip(w))
+			return InvalidField("scopes", "%q is not a scope: one word of printable ASCII", Clip(w))
 		}
 	}
 	for _, a := range c.Audiences {
 		if a == "" || len(a) > 500 || !isASCII(a) {
-			return invalidField("audiences", "%q is not an audience: give a URI of printable ASCII", clip(a))
+			return InvalidField("audiences", "%q is not an audience: give a URI of printable ASCII", Clip(a))
 		}
 		if strings.HasPrefix(a, ClientIDPrefix) {
 			// An id token's aud is a client id; an access token with the same
 			// could be taken for one.
-			return invalidField("audiences", "%q looks like a client id, which is the audience of id tokens", clip(a))
+			return InvalidField("audiences", "%q looks like a client id, which is the audience of id tokens", Clip(a))
 		}
 	}
 	if !slices.Contains(IDTokenAlgorithms(), c.IDTokenAlg) {
-		return invalidField("id_token_alg", "the algorithm of id tokens is ES256, RS256 or EdDSA")
+		return InvalidField("id_token_alg", "the algorithm of id tokens is ES256, RS256 or EdDSA")
 	}
 	return nil
 }
@@ -207,13 +207,13 @@ func checkClientTimes(c *OAuthClient) error {
 	const minute = 60_000
 	switch {
 	case c.AccessMS < minute || c.AccessMS > MaxAccessMS || c.AccessMS%1000 != 0:
-		return invalidField("access_lifetime", "access tokens live 1 minute to 24 hours, in whole seconds")
+		return InvalidField("access_lifetime", "access tokens live 1 minute to 24 hours, in whole seconds")
 	case c.RefreshIdleMS < minute || c.RefreshIdleMS > MaxRefreshIdleMS || c.RefreshIdleMS%1000 != 0:
-		return invalidField("refresh_lifetime", "refresh tokens live 1 minute to 365 days, in whole seconds")
+		return InvalidField("refresh_lifetime", "refresh tokens live 1 minute to 365 days, in whole seconds")
 	case c.SessionMS < 0 || c.SessionMS > 10*MaxRefreshIdleMS || c.SessionMS%1000 != 0:
-		return invalidField("session_lifetime", "sessions live at most 10 years, in whole seconds; 0 is no bound")
+		return InvalidField("session_lifetime", "sessions live at most 10 years, in whole seconds; 0 is no bound")
 	case c.MayUse(GrantRefresh) && c.RefreshIdleMS < c.AccessMS:
-		return invalidField("refresh_lifetime", "refresh tokens live at least as long as access tokens")
+		return InvalidField("refresh_lifetime", "refresh tokens live at least as long as access tokens")
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func (s *Service) startClockGuard(ctx context.Context, now int64) error {
 		return s.setClock(ctx, now)
 	}
 	if err != nil {
-		return storeErr(err)
+		return StoreError(err)
 	}
 	last, err := strconv.ParseInt(v, 10, 64)
 	if err != nil {
@@ -89,7 +89,7 @@ func (s *Service) rememberClock(ctx context.Context) {
 }
 
 func (s *Service) setClock(ctx context.Context, now int64) error {
-	return storeErr(s.store.MetaSet(ctx, &MetaSetParams{Name: metaClock, Value: strconv.FormatInt(now, 10), Now: now}))
+	return StoreError(s.store.MetaSet(ctx, &MetaSetParams{Name: metaClock, Value: strconv.FormatInt(now, 10), Now: now}))
 }
 
 // ClockInDoubt reports whether purging waits for an operator.
@@ -98,9 +98,9 @@ func (s *Service) ClockInDoubt() bool { return s.clock.inDoubt() }
 // ConfirmClock says that the clock is right; purging goes on.
 func (s *Service) ConfirmClock(ctx context.Context, actor Actor) error {
 	now := s.now()
-	ev := actor.event("clock.confirm")
+	ev := actor.Event("clock.confirm")
 	if err := s.store.MetaSet(ctx, &MetaSetParams{Name: metaClock, Value: strconv.FormatInt(now, 10), Now: now, Event: ev}); err != nil {
-		return storeErr(err)
+		return StoreError(err)
 	}
 	s.clock.lastWall.Store(now)
 	s.clock.baseWall.Store(now)

@@ -83,7 +83,7 @@ func (s *Service) requestKey(ctx context.Context, m *Mount, rt *token.RequestTok
 		return nil, nil
 	}
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	if subtle.ConstantTimeCompare([]byte(key.AppKey), []byte(rt.AppKey)) != 1 {
 		return nil, nil
@@ -130,7 +130,7 @@ func (s *Service) openByRequest(ctx context.Context, r *ExchangeRequest, rt *tok
 	if sess.Status, err = s.statusNumber(ctx, r.Mount, StatusSessions, now); err != nil {
 		return nil, err
 	}
-	ev, replay := r.Client.event("login"), r.Client.event("request_token.replay")
+	ev, replay := r.Client.Event("login"), r.Client.Event("request_token.replay")
 	for _, e := range []*Event{&ev, &replay} {
 		e.Actor, e.Account, e.Subject, e.Mount = "apikey:"+key.ID, key.Account, key.ID, r.Mount.ID
 	}
@@ -148,7 +148,7 @@ func (s *Service) openByRequest(ctx context.Context, r *ExchangeRequest, rt *tok
 		ReplayEvent: replay,
 	})
 	if err != nil && !errors.Is(err, ErrStale) {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	if err != nil || res.Verdict == ExchangeStale {
 		return nil, &Error{Code: RequestTokenInvalid, Reason: string(ExchangeStale), Err: errKeyChanged}

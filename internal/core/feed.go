@@ -37,7 +37,7 @@ func (s *Service) HearRevocations(ctx context.Context) error { return s.follow(c
 // Unavailable: "nothing new" must never be said on a guess.
 func (s *Service) RevocationsSince(ctx context.Context, n int64, limit int) (facts []Fact, last int64, err error) {
 	facts, last, err = s.store.FactsSince(ctx, n, limit)
-	return facts, last, storeErr(err)
+	return facts, last, StoreError(err)
 }
 
 // FeedReader says who reads the feed by a token of any mount: an access or
@@ -47,7 +47,7 @@ func (s *Service) FeedReader(ctx context.Context, raw string, c *Client) (string
 	if err != nil {
 		return "", err
 	}
-	if p.shared {
+	if p.Shared {
 		return "", &Error{Code: TokenInvalid, Reason: "token under a shared secret"} // it counts on its own mount and nowhere else
 	}
 	if p.ClientID != "" {

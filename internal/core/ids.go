@@ -59,21 +59,22 @@ func (id SessionID) String() string {
 func ParseSessionID(s string) (SessionID, error) {
 	epoch, key, ok := strings.Cut(s, "-")
 	if !ok || len(s) > 48 {
-		return SessionID{}, fmt.Errorf("%q is not a session id: want EPOCH-KEY as in 12-abc…", clip(s))
+		return SessionID{}, fmt.Errorf("%q is not a session id: want EPOCH-KEY as in 12-abc…", Clip(s))
 	}
 	var id SessionID
 	n, err := strconv.ParseInt(epoch, 10, 64)
 	if err != nil || n < 0 || len(key) != 26 {
-		return SessionID{}, fmt.Errorf("%q is not a session id", clip(s))
+		return SessionID{}, fmt.Errorf("%q is not a session id", Clip(s))
 	}
 	id.Epoch = n
 	if _, err := idEncoding.Decode(id.Key[:], []byte(key)); err != nil || id.String() != s {
-		return SessionID{}, fmt.Errorf("%q is not a session id", clip(s))
+		return SessionID{}, fmt.Errorf("%q is not a session id", Clip(s))
 	}
 	return id, nil
 }
 
-func clip(s string) string {
+// Clip cuts what somebody sent to what an error message has room for.
+func Clip(s string) string {
 	if len(s) > 48 {
 		return s[:48] + "…"
 	}

@@ -210,7 +210,7 @@ func NewIncarnation(ctx context.Context, st Store, actor Actor, found *StoreStat
 			former = append(former, FormerLife{other, replayed})
 		}
 	}
-	ev := actor.event("restore.confirm")
+	ev := actor.Event("restore.confirm")
 	ev.Detail = map[string]string{"former": found.Incarnation, "incarnation": id}
 	// In this order: cut off between, the store still has its old name, and one
 	// entry too many.

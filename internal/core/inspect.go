@@ -59,14 +59,14 @@ func (s *Service) InspectToken(ctx context.Context, raw string) (*Inspection, er
 		in.Verdict = "Refused: no key of this server signed it. It comes from another issuer, its key was dropped, or it was altered."
 		return in, nil
 	}
-	in.Kind, in.Mount = id.kind, id.mount.ID
-	if id.claims != nil {
-		in.KeyID = id.claims.KeyID
+	in.Kind, in.Mount = id.Kind, id.Mount.ID
+	if id.Claims != nil {
+		in.KeyID = id.Claims.KeyID
 	}
-	if id.kind == token.Application && err == nil && in.KeyID == "" {
+	if id.Kind == token.Application && err == nil && in.KeyID == "" {
 		in.check("signature", true, "its key was dropped; it counts by its row, byte for byte")
 	} else {
-		in.check("signature", true, "signed by the "+string(id.kind)+" keys of mount "+id.mount.ID)
+		in.check("signature", true, "signed by the "+string(id.Kind)+" keys of mount "+id.Mount.ID)
 	}
 	if err != nil {
 		name := "claims"
@@ -82,13 +82,13 @@ func (s *Service) InspectToken(ctx context.Context, raw string) (*Inspection, er
 }
 
 // inspectLive looks at what stands behind the token now.
-func (s *Service) inspectLive(ctx context.Context, in *Inspection, id *identified, raw string, now int64) error {
+func (s *Service) inspectLive(ctx context.Context, in *Inspection, id *Identified, raw string, now int64) error {
 	var p *Principal
 	var err error
-	if id.kind == token.Application {
+	if id.Kind == token.Application {
 		p, err = s.applicationPrincipal(ctx, id, raw)
 	} else {
-		if sid, perr := ParseSessionID(id.claims.SessionID); perr == nil {
+		if sid, perr := ParseSessionID(id.Claims.SessionID); perr == nil {
 			if sess, _, serr := s.store.SessionByID(ctx, sid); serr == nil {
 				in.Session = sess
 			}
@@ -106,8 +106,8 @@ func (s *Service) inspectLive(ctx context.Context, in *Inspection, id *identifie
 	}
 	in.Subject, in.Valid = &p.Subject, true
 	in.check("live", true, "session or token, subject and account are active, nothing revokes it")
-	in.Verdict = "Good: this " + string(id.kind) + " token speaks for " + p.Subject.Username + "."
-	if id.kind == token.Refresh || id.kind == token.ID {
+	in.Verdict = "Good: this " + string(id.Kind) + " token speaks for " + p.Subject.Username + "."
+	if id.Kind == token.Refresh || id.Kind == token.ID {
 		in.Verdict += " It does not open the API; only access and application tokens do."
 	}
 	return nil

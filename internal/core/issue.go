@@ -106,14 +106,14 @@ func refreshTokenID(sess *Session) string {
 // then the contract's own.
 func (s *Service) appendPayload(dst []byte, m *Mount, spec *TokenSpec, v *TokenValues) ([]byte, error) {
 	dst = append(dst, `{"iss":`...)
-	dst = appendString(dst, v.Issuer)
+	dst = AppendString(dst, v.Issuer)
 	if !spec.OwnSubject {
 		dst = append(dst, `,"sub":`...)
-		dst = appendString(dst, v.Session.Subject)
+		dst = AppendString(dst, v.Session.Subject)
 	}
 	if spec.Audience != "" {
 		dst = append(dst, `,"aud":`...)
-		dst = appendString(dst, spec.Audience)
+		dst = AppendString(dst, spec.Audience)
 	}
 	// An application token counts by its own row and outlives the session it
 	// was minted in: it carries no sid.
@@ -146,13 +146,13 @@ func (s *Service) appendPayload(dst []byte, m *Mount, spec *TokenSpec, v *TokenV
 	// From the row, like all of a refresh token, whatever the contract says now.
 	if name := v.Session.Variant(); v.Kind == token.Refresh && name != "" {
 		dst = append(dst, `,"`+variantClaim+`":`...)
-		dst = appendString(dst, name)
+		dst = AppendString(dst, name)
 	}
 	if m.Policy.KindClaim != "" {
 		dst = append(dst, ',')
-		dst = appendString(dst, m.Policy.KindClaim)
+		dst = AppendString(dst, m.Policy.KindClaim)
 		dst = append(dst, ':')
-		dst = appendString(dst, spec.KindValue)
+		dst = AppendString(dst, spec.KindValue)
 	}
 	if spec.Claims != nil {
 		mark := len(dst)
@@ -174,11 +174,11 @@ func (s *Service) appendPayload(dst []byte, m *Mount, spec *TokenSpec, v *TokenV
 func (s *Service) appendFollowed(dst []byte, spec *TokenSpec, v *TokenValues) []byte {
 	if !spec.Own.Account {
 		dst = append(dst, `,"acct":`...)
-		dst = appendString(dst, v.Subject.Account)
+		dst = AppendString(dst, v.Subject.Account)
 	}
 	if spec.OwnSubject && !spec.Own.UserID {
 		dst = append(dst, `,"uid":`...)
-		dst = appendString(dst, v.Session.Subject)
+		dst = AppendString(dst, v.Session.Subject)
 	}
 	if v.Status == 0 || spec.Own.Status {
 		return dst
@@ -190,9 +190,9 @@ func (s *Service) appendFollowed(dst []byte, spec *TokenSpec, v *TokenValues) []
 	return s.statuses[space].appendStatus(dst, v.Status)
 }
 
-// appendString appends s as a JSON string. Plain ASCII, which nearly all are,
+// AppendString appends s as a JSON string. Plain ASCII, which nearly all are,
 // takes no allocation.
-func appendString(dst []byte, s string) []byte {
+func AppendString(dst []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
 			b, err := json.Marshal(s)

@@ -75,7 +75,7 @@ func (s *Service) KeyEnds(ctx context.Context, key *KeyInfo) (*KeyEnds, error) {
 // because a key was dropped in an emergency.
 func (s *Service) EndEverythingBefore(ctx context.Context, actor Actor, key string) error {
 	now := s.now()
-	ev := actor.event("revoke.everything")
+	ev := actor.Event("revoke.everything")
 	ev.Detail = map[string]string{"key": key}
 	_, err := s.store.AddFact(ctx, &AddFactParams{
 		// Kept as RevokeEverything's.
@@ -83,7 +83,7 @@ func (s *Service) EndEverythingBefore(ctx context.Context, actor Actor, key stri
 		Now:  now, Event: ev,
 	})
 	if err != nil {
-		return storeErr(err)
+		return StoreError(err)
 	}
 	return s.catchUp(ctx)
 }

@@ -69,7 +69,7 @@ func (s *Service) lapsed(ctx context.Context, highest, last, now int64) error {
 	for from := recent[0].Number - 1; ; {
 		page, top, err := s.store.FactsSince(ctx, from, 1000)
 		if err != nil {
-			return storeErr(err)
+			return StoreError(err)
 		}
 		has = append(has, page...)
 		if highest = top; len(page) < 1000 {

@@ -39,7 +39,7 @@ func (s *Service) recallLifetimes(ctx context.Context) error {
 			continue
 		}
 		if err != nil {
-			return storeErr(err)
+			return StoreError(err)
 		}
 		ms, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
@@ -59,7 +59,7 @@ func (s *Service) RememberLifetimes(ctx context.Context) error {
 			continue
 		}
 		if err := s.store.MetaSet(ctx, &MetaSetParams{Name: name, Value: text, Now: s.now()}); err != nil {
-			return storeErr(err)
+			return StoreError(err)
 		}
 	}
 	return nil

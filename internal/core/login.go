@@ -52,7 +52,7 @@ func (s *Service) openByPassword(ctx context.Context, r *LoginRequest, now int64
 	var user *UserRecord
 	if canon != "" { // an unknown account costs the same look-up
 		if user, err = s.store.UserByLogin(ctx, account.ID, canon); err != nil && !errors.Is(err, ErrNoRow) {
-			return nil, storeErr(err)
+			return nil, StoreError(err)
 		}
 	}
 	if err := s.canIssue(r.Mount, !r.WithoutRefresh); err != nil {
@@ -87,7 +87,7 @@ func (s *Service) openByPassword(ctx context.Context, r *LoginRequest, now int64
 	if sess.Status, err = s.statusNumber(ctx, r.Mount, StatusSessions, now); err != nil {
 		return nil, err
 	}
-	ev := r.Client.event("login")
+	ev := r.Client.Event("login")
 	ev.Actor, ev.Account, ev.Subject, ev.Mount = "user:"+user.ID, user.Account, user.ID, r.Mount.ID
 	opened, err := s.store.OpenSession(ctx, &OpenSessionParams{
 		Session: *sess,
@@ -104,7 +104,7 @@ func (s *Service) openByPassword(ctx context.Context, r *LoginRequest, now int64
 		return nil, refuse(BadCredentials, "changed during login")
 	}
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	if upgrade {
 		s.upgradeHash(ctx, user, r.Password, a.lane())
@@ -191,7 +191,7 @@ func (a *attempt) admit(ctx context.Context) error {
 	}
 	known, err := a.s.store.KnownNetworks(ctx, a.user)
 	if err != nil {
-		return storeErr(err)
+		return StoreError(err)
 	}
 	network := a.network().String()
 	for _, k := range known {
@@ -234,7 +234,7 @@ func (a *attempt) reserve(ctx context.Context) error {
 	}
 	res, err := a.s.store.ReserveAttempt(ctx, p)
 	if err != nil {
-		return storeErr(err)
+		return StoreError(err)
 	}
 	a.res, a.locked = res, !res.Allowed
 	if res.Budget == "known" || a.client.ForwardedByUnlisted {
@@ -280,7 +280,7 @@ func (a *attempt) refused(ctx context.Context) error {
 	}
 	if !a.locked && a.s.repeats.Seen(a.digest(), a.now) {
 		if err := a.s.store.SettleAttempt(ctx, a.settle(AttemptRepeated)); err != nil {
-			return storeErr(err)
+			return StoreError(err)
 		}
 		reason = "same wrong password again"
 	}

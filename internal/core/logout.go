@@ -24,7 +24,7 @@ func (s *Service) logout(ctx context.Context, r *LogoutRequest) error {
 	if err != nil {
 		return err
 	}
-	sid, err := ParseSessionID(id.claims.SessionID)
+	sid, err := ParseSessionID(id.Claims.SessionID)
 	if err != nil {
 		return &Error{Code: TokenMalformed, Reason: "sid", Err: err}
 	}
@@ -40,10 +40,10 @@ func (s *Service) logout(ctx context.Context, r *LogoutRequest) error {
 	if err != nil {
 		return err
 	}
-	ev := logoutEvent(r, p.Subject.Account, p.Subject.ID, id.claims.SessionID)
+	ev := logoutEvent(r, p.Subject.Account, p.Subject.ID, id.Claims.SessionID)
 	params := &RevokeSessionsParams{Subject: p.Subject.ID, Mount: r.Mount.ID, Reason: "logout", Event: ev}
 	if r.Scope == LogoutOthers {
-		params.Spare = id.claims.SessionID
+		params.Spare = id.Claims.SessionID
 	}
 	_, err = s.revokeSessions(ctx, params)
 	return err
@@ -56,7 +56,7 @@ func (s *Service) endSession(ctx context.Context, r *LogoutRequest, sid SessionI
 }
 
 func logoutEvent(r *LogoutRequest, account, subject, sid string) Event {
-	ev := r.Client.event("logout")
+	ev := r.Client.Event("logout")
 	ev.Account, ev.Subject, ev.Session, ev.Mount = account, subject, sid, r.Mount.ID
 	if subject != "" {
 		ev.Actor = "user:" + subject

@@ -59,7 +59,7 @@ func (s *Service) mint(ctx context.Context, r *MintRequest) (*Granted, error) {
 	if err != nil {
 		return nil, err
 	}
-	ev := r.Client.event("apptoken.mint")
+	ev := r.Client.Event("apptoken.mint")
 	ev.Actor, ev.Account, ev.Subject = "user:"+subj.ID, subj.Account, v.TokenID
 	ev.Session, ev.Mount = sess.ID.String(), r.Mount.ID
 	verdict, err := s.store.MintApplicationToken(ctx, &MintParams{
@@ -76,7 +76,7 @@ func (s *Service) mint(ctx context.Context, r *MintRequest) (*Granted, error) {
 		MaxPerUser: s.cfg.MaxTokensPerUser, Now: now, Event: ev,
 	})
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	switch verdict {
 	case Minted, MintRepeat:
@@ -100,28 +100,28 @@ func (s *Service) mintingSession(ctx context.Context, r *MintRequest, now int64)
 	if err != nil {
 		return nil, nil, err
 	}
-	sid, err := ParseSessionID(id.claims.SessionID)
+	sid, err := ParseSessionID(id.Claims.SessionID)
 	if err != nil {
 		return nil, nil, &Error{Code: TokenMalformed, Reason: "sid", Err: err}
 	}
 	sess, subj, err := s.store.SessionByID(ctx, sid)
 	if err != nil && !errors.Is(err, ErrNoRow) {
-		return nil, nil, storeErr(err)
+		return nil, nil, StoreError(err)
 	}
 	p := &RefreshParams{
-		ID: sid, Mount: r.Mount.ID, Presented: id.claims.Generation, PresentedAt: id.claims.IssuedAt * 1000,
+		ID: sid, Mount: r.Mount.ID, Presented: id.Claims.Generation, PresentedAt: id.Claims.IssuedAt * 1000,
 		Policy: r.Mount.Policy.Rotation, Now: now,
 	}
 	if sess != nil {
 		p.Policy = r.Mount.as(sess.Variant()).Policy.Rotation
 	}
-	if id.kind != token.Refresh && sess != nil {
+	if id.Kind != token.Refresh && sess != nil {
 		p.Presented = sess.Generation // an access token carries no generation
 	}
 	if v := JudgeRefresh(sess, subj, p); !v.Granted() {
 		return nil, nil, refreshRefusal(v, r.Mount)
 	}
-	if !r.Mount.serves(subj.AccountShortname) || s.revoked.deadSession(sid, id.claims.SessionID, sess.Subject, sess.Account) {
+	if !r.Mount.serves(subj.AccountShortname) || s.revoked.deadSession(sid, id.Claims.SessionID, sess.Subject, sess.Account) {
 		return nil, nil, refreshRefusal(RefreshRevoked, r.Mount)
 	}
 	return sess, subj, nil
@@ -149,19 +149,19 @@ func freshEnough(r *MintRequest, sess *Session, now int64) error {
 
 func checkMint(r *MintRequest, subj *Subject) error {
 	if len(r.Label) > 100 {
-		return invalidField("label", "a label has at most 100 bytes")
+		return InvalidField("label", "a label has at most 100 bytes")
 	}
 	if len(r.Networks) > 50 {
-		return invalidField("networks", "at most 50 networks")
+		return InvalidField("networks", "at most 50 networks")
 	}
 	for _, n := range r.Networks {
 		if _, err := netip.ParsePrefix(n); err != nil {
-			return invalidField("networks", "%q is not a network; write it as in 192.0.2.0/24", clip(n))
+			return InvalidField("networks", "%q is not a network; write it as in 192.0.2.0/24", Clip(n))
 		}
 	}
 	for _, want := range r.Scopes {
 		if !slices.Contains(subj.Roles, want) {
-			return invalidField("scopes", "the user does not have the role %q; a token can only be narrowed", clip(want))
+			return InvalidField("scopes", "the user does not have the role %q; a token can only be narrowed", Clip(want))
 		}
 	}
 	return nil

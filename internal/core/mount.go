@@ -1,6 +1,10 @@
 package core
 
-import "github.com/sallyport/sallyport/internal/token"
+import (
+	"context"
+
+	"github.com/sallyport/sallyport/internal/token"
+)
 
 // AnyAccount as Mount.Account means that the mount serves every account: the
 // request names it (a shortname), else it is the default one.
@@ -30,10 +34,10 @@ type Policy struct {
 	Application *TokenSpec
 	// RequestWindowMS is how far a request token's iat may be from now.
 	RequestWindowMS int64
-	// PerClient marks the mount of OAuth: its lifetimes are bounds and each
-	// client has its own, its audiences are checked against the session's, and
-	// the header's typ is demanded.
-	PerClient bool
+	// PerClient is set where each client has lifetimes and audiences of its own,
+	// as with OAuth: those of the policy are bounds then, and the header's typ is
+	// demanded.
+	PerClient *PerClient
 	// Variants are ways to log in with lifetimes or claims of their own, by name.
 	// Sessions remember theirs. nil = none.
 	Variants map[string]*Variant
@@ -43,6 +47,17 @@ type Policy struct {
 	// KindClaim is the claim that says a token's kind ("type", "token_use");
 	// each TokenSpec has the value.
 	KindClaim string
+}
+
+// PerClient is what a mount needs on which clients differ.
+type PerClient struct {
+	// Principal says who an access, id or refresh token of the mount speaks for,
+	// and refuses one that claims what its client or session was never given. It
+	// need not ask for facts: the core does, on all that the principal names.
+	Principal func(ctx context.Context, id *Identified, now int64) (*Principal, error)
+	// IDKeys are further sets whose keys sign id tokens of the mount: a set has
+	// one algorithm, and clients may ask for several.
+	IDKeys []KeySet
 }
 
 // Spec gives the spec of a kind, nil when the contract has none.

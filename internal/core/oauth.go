@@ -75,7 +75,7 @@ func (s *Service) EnableOAuth(ctx context.Context, cfg OAuthConfig) error {
 	if cfg.BrowserIdleMS == 0 {
 		cfg.BrowserIdleMS = 2 * 3600 * 1000
 	}
-	o := &oauthState{cfg: cfg, mount: oauthMount(&cfg), browser: browserMount(cfg.BrowserMS)}
+	o := &oauthState{cfg: cfg, mount: s.oauthMount(&cfg), browser: browserMount(cfg.BrowserMS)}
 	for _, m := range []*Mount{o.mount, o.browser} {
 		for _, kind := range []token.Kind{token.Access, token.Refresh} {
 			spec := m.Policy.Spec(kind)
@@ -104,7 +104,7 @@ func (s *Service) noteClients(ctx context.Context) error {
 	for {
 		list, err := s.store.ListAccounts(ctx, accounts, 100)
 		if err != nil {
-			return storeErr(err)
+			return StoreError(err)
 		}
 		for _, a := range list {
 			if err := s.noteClientsOf(ctx, a.ID); err != nil {
@@ -122,7 +122,7 @@ func (s *Service) noteClientsOf(ctx context.Context, account string) error {
 	for after := ""; ; {
 		list, err := s.store.ListClients(ctx, ClientQuery{Account: account, After: after, Limit: 500})
 		if err != nil {
-			return storeErr(err)
+			return StoreError(err)
 		}
 		for _, c := range list {
 			s.raiseLongest(max(c.RefreshIdleMS, c.SessionMS))
@@ -146,9 +146,9 @@ func (s *Service) OAuthMounted() *Mount {
 	return s.oauth.mount
 }
 
-func oauthMount(cfg *OAuthConfig) *Mount {
+func (s *Service) oauthMount(cfg *OAuthConfig) *Mount {
 	return &Mount{ID: OAuthMount, Contract: OAuthMount, Account: AnyAccount, Policy: Policy{
-		PerClient: true, NoStatusList: cfg.NoStatusList,
+		PerClient: &PerClient{Principal: s.oauthPrincipal, IDKeys: otherIDSets()}, NoStatusList: cfg.NoStatusList,
 		// RegisterMount and the rules need bounds; each client has its own.
 		Rotation: Rotation{Rotates: true, GraceMS: cfg.GraceMS, IdleMS: MaxRefreshIdleMS},
 		Access:   &TokenSpec{Kind: token.Access, LifetimeMS: MaxAccessMS, Algorithm: token.ES256, Header: token.Header{Typ: "at+jwt"}},
@@ -179,9 +179,10 @@ func IDTokenAlgorithms() []token.Algorithm {
 	return []token.Algorithm{token.ES256, token.RS256, token.EdDSA}
 }
 
-func idSets() []KeySet {
+// otherIDSets are the sets of all algorithms but the default.
+func otherIDSets() []KeySet {
 	var sets []KeySet
-	for _, alg := range IDTokenAlgorithms() {
+	for _, alg := range IDTokenAlgorithms()[1:] {
 		sets = append(sets, idSet(alg))
 	}
 	return sets
@@ -295,7 +296,7 @@ func AllowedScope(c *OAuthClient, asked, roles []string, strict bool) ([]string,
 		switch {
 		case !slices.Contains(c.Scopes, w):
 			if strict {
-				return nil, oauthError(OAuthInvalidScope, "scope not allowed", "This client may not ask for the scope %q", clip(w))
+				return nil, oauthError(OAuthInvalidScope, "scope not allowed", "This client may not ask for the scope %q", Clip(w))
 			}
 		case slices.Contains(OIDCScopes(), w) || slices.Contains(roles, w):
 			out = append(out, w)

@@ -56,7 +56,7 @@ func (s *Service) Browser(ctx context.Context, cookie string, c *Client) (*Brows
 	}
 	sess, subj, err := s.store.SessionByID(ctx, p.Session)
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	if now-sess.LastUsedAt >= s.oauth.cfg.BrowserIdleMS {
 		return nil, refuse(TokenExpired, "browser login idle")
@@ -70,7 +70,7 @@ func (s *Service) Browser(ctx context.Context, cookie string, c *Client) (*Brows
 func (s *Service) EndBrowser(ctx context.Context, b *BrowserLogin, c *Client) error {
 	now := s.now()
 	sid := b.Session.ID.String()
-	ev := c.event("logout")
+	ev := c.Event("logout")
 	ev.Actor, ev.Account, ev.Subject, ev.Session, ev.Mount = "user:"+b.Subject.ID, b.Subject.Account, b.Subject.ID, sid, BrowserMount
 	// The login first: no new session can come from it while the others end.
 	if _, err := s.revokeSessions(ctx, &RevokeSessionsParams{ID: &b.Session.ID, Reason: "logout", Event: ev}); err != nil {
@@ -79,7 +79,7 @@ func (s *Service) EndBrowser(ctx context.Context, b *BrowserLogin, c *Client) er
 	ev.Mount = OAuthMount
 	_, err := s.store.RevokeGrants(ctx, &RevokeGrantsParams{Browser: sid, Reason: "logout", FactPurgeAt: s.sessionFactPurgeAt(now), Now: now, Event: ev})
 	if err != nil {
-		return storeErr(err)
+		return StoreError(err)
 	}
 	s.cache.drop()
 	return s.catchUp(ctx)

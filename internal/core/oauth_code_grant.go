@@ -60,7 +60,7 @@ func (s *Service) IssueCode(ctx context.Context, r *CodeRequest) (string, error)
 		return "", refuse(BadCredentials, "changed since the login")
 	}
 	if err != nil {
-		return "", storeErr(err)
+		return "", StoreError(err)
 	}
 	return code, nil
 }
@@ -103,7 +103,7 @@ func (s *Service) redeemCode(ctx context.Context, r *RedeemRequest) (*OAuthGrant
 	case errors.Is(err, ErrNoRow):
 		return nil, invalidGrant("no such code")
 	case err != nil:
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	case code.Client != r.Auth.ID:
 		return nil, invalidGrant("code of another client")
 	}
@@ -163,7 +163,7 @@ func (s *Service) redeemParams(r *RedeemRequest, code *AuthCode, withRefresh boo
 	sess := s.newSession(&m, &r.Client, now, withRefresh)
 	sess.Account, sess.SubjectKind, sess.Subject = code.Account, SubjectUser, code.Subject
 	sess.Credential, sess.LoginName = "code", code.LoginName
-	ev, replay := r.Client.event("login"), r.Client.event("code.replay")
+	ev, replay := r.Client.Event("login"), r.Client.Event("code.replay")
 	for _, e := range []*Event{&ev, &replay} {
 		e.Actor, e.Account, e.Subject, e.Mount = "user:"+code.Subject, code.Account, code.Subject, m.ID
 		e.Detail = map[string]string{"client": code.Client}
@@ -194,7 +194,7 @@ func (s *Service) redeemStep(ctx context.Context, r *RedeemRequest, code *AuthCo
 	}
 	res, err := s.store.RedeemCode(ctx, p)
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	switch res.Verdict {
 	case CodeRedeemed:

@@ -25,16 +25,16 @@ type accessClaims struct {
 func (a *accessClaims) AppendMembers(dst []byte, _ *TokenValues) ([]byte, error) {
 	dst = appendAudience(dst, a.audience)
 	dst = append(dst, `,"client_id":`...)
-	dst = appendString(dst, a.client)
+	dst = AppendString(dst, a.client)
 	dst = append(dst, `,"scope":`...)
-	dst = appendString(dst, strings.Join(a.scope, " "))
+	dst = AppendString(dst, strings.Join(a.scope, " "))
 	if a.authTime != 0 {
 		dst = append(dst, `,"auth_time":`...)
 		dst = strconv.AppendInt(dst, a.authTime/1000, 10)
 	}
 	if a.parent != "" {
 		dst = append(dst, `,"parent":`...)
-		dst = appendString(dst, a.parent)
+		dst = AppendString(dst, a.parent)
 	}
 	return dst, nil
 }
@@ -42,14 +42,14 @@ func (a *accessClaims) AppendMembers(dst []byte, _ *TokenValues) ([]byte, error)
 func appendAudience(dst []byte, list []string) []byte {
 	dst = append(dst, `"aud":`...)
 	if len(list) == 1 {
-		return appendString(dst, list[0])
+		return AppendString(dst, list[0])
 	}
 	for i, one := range list {
 		sep := byte(',')
 		if i == 0 {
 			sep = '['
 		}
-		dst = appendString(append(dst, sep), one)
+		dst = AppendString(append(dst, sep), one)
 	}
 	return append(dst, ']')
 }
@@ -70,10 +70,10 @@ func (c *idClaims) AppendMembers(dst []byte, _ *TokenValues) ([]byte, error) {
 	dst = strconv.AppendInt(dst, c.authTime/1000, 10)
 	if c.nonce != "" {
 		dst = append(dst, `,"nonce":`...)
-		dst = appendString(dst, c.nonce)
+		dst = AppendString(dst, c.nonce)
 	}
 	dst = append(dst, `,"at_hash":`...)
-	return appendString(dst, accessHash(c.alg, c.access)), nil
+	return AppendString(dst, accessHash(c.alg, c.access)), nil
 }
 
 // accessHash is at_hash (OpenID Connect Core section 3.1.3.6): half of the hash

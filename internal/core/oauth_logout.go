@@ -12,7 +12,7 @@ import (
 // again who he is, and are the newer one's from then on: a logout ends them.
 func (s *Service) SupersedeBrowser(ctx context.Context, old, by *BrowserLogin, c *Client) error {
 	now := s.now()
-	ev := c.event("logout")
+	ev := c.Event("logout")
 	ev.Actor, ev.Account, ev.Subject = "user:"+by.Subject.ID, by.Subject.Account, by.Subject.ID
 	ev.Session, ev.Mount = old.Session.ID.String(), BrowserMount
 	err := s.store.MoveGrants(ctx, &MoveGrantsParams{
@@ -23,7 +23,7 @@ func (s *Service) SupersedeBrowser(ctx context.Context, old, by *BrowserLogin, c
 		return refuse(BadCredentials, "the newer login ended meanwhile")
 	}
 	if err != nil {
-		return storeErr(err)
+		return StoreError(err)
 	}
 	s.cache.drop()
 	return s.catchUp(ctx)
@@ -34,16 +34,16 @@ func (s *Service) SupersedeBrowser(ctx context.Context, old, by *BrowserLogin, c
 // Session.Subject and Subject.ID are set.
 func (s *Service) BrowserBefore(cookie string) *BrowserLogin {
 	id, _ := s.identify(cookie, []*Mount{s.oauth.browser}, s.now())
-	if id == nil || id.claims == nil || id.kind != token.Refresh {
+	if id == nil || id.Claims == nil || id.Kind != token.Refresh {
 		return nil
 	}
-	sid, err := ParseSessionID(id.claims.SessionID)
+	sid, err := ParseSessionID(id.Claims.SessionID)
 	if err != nil {
 		return nil
 	}
 	return &BrowserLogin{
-		Session: &Session{ID: sid, Mount: BrowserMount, SubjectKind: SubjectUser, Subject: id.claims.Subject},
-		Subject: &Subject{Kind: SubjectUser, ID: id.claims.Subject},
+		Session: &Session{ID: sid, Mount: BrowserMount, SubjectKind: SubjectUser, Subject: id.Claims.Subject},
+		Subject: &Subject{Kind: SubjectUser, ID: id.Claims.Subject},
 	}
 }
 
@@ -59,7 +59,7 @@ func (s *Service) CameFrom(ctx context.Context, sid string, b *BrowserLogin) (bo
 		return true, nil
 	}
 	if err != nil {
-		return false, storeErr(err)
+		return false, StoreError(err)
 	}
 	return grant.Browser == b.Session.ID.String(), nil
 }
@@ -77,9 +77,9 @@ func (s *Service) EndClientSession(ctx context.Context, client, user, sid string
 		return nil
 	}
 	if err != nil {
-		return storeErr(err)
+		return StoreError(err)
 	}
-	ev := c.event("logout")
+	ev := c.Event("logout")
 	ev.Actor, ev.Subject, ev.Session, ev.Mount = "user:"+user, user, sid, OAuthMount
 	if _, err := s.revokeSessions(ctx, &RevokeSessionsParams{ID: &id, Reason: "logout", Event: ev}); err != nil {
 		return err

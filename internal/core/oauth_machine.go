@@ -79,7 +79,7 @@ func (s *Service) machineToken(ctx context.Context, machine, client string, vers
 	case errors.Is(err, ErrNoRow):
 		return nil, invalidGrant("no such machine")
 	case err != nil:
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	case !subj.Live() || subj.Version != version:
 		return nil, &Error{Code: BadCredentials, Reason: "machine changed or not active"}
 	}
@@ -145,7 +145,7 @@ func (s *Service) useAssertion(ctx context.Context, a *assertion, now int64) err
 	if errors.Is(err, ErrExists) {
 		return &Error{Code: BadCredentials, Reason: "assertion used before"}
 	}
-	return storeErr(err)
+	return StoreError(err)
 }
 
 // AssertionRequest presents an assertion as a grant (RFC 7523 section 2.1).
@@ -215,7 +215,7 @@ func (s *Service) clientAssertion(ctx context.Context, r *AssertionRequest, make
 func (s *Service) apiKeyAssertion(ctx context.Context, r *AssertionRequest, maker string, now int64) (*OAuthGranted, error) {
 	key, err := s.store.APIKeyByID(ctx, maker)
 	if err != nil && !errors.Is(err, ErrNoRow) {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	if err != nil || key.State != Active || key.AccountState != Active {
 		return nil, &Error{Code: BadCredentials, Reason: "no such API key"}
@@ -308,7 +308,7 @@ func (s *Service) exchangeToken(ctx context.Context, r *ExchangeTokenRequest) (*
 	access := *s.oauth.mount.Policy.Access
 	access.LifetimeMS = min(r.Auth.AccessMS, p.ExpiresAt-(now-now%1000))
 	access.Claims = &accessClaims{client: r.Auth.ID, scope: scope, audience: aud, authTime: p.AuthTime, parent: p.TokenID}
-	sess := &Session{ID: p.Session, Mount: OAuthMount, Subject: p.Subject.ID, Account: p.Subject.Account, CreatedAt: now, Status: p.status}
+	sess := &Session{ID: p.Session, Mount: OAuthMount, Subject: p.Subject.ID, Account: p.Subject.Account, CreatedAt: now, Status: p.Status}
 	g := &OAuthGranted{Granted: Granted{Now: now - now%1000, Session: sess, Subject: &p.Subject}, Scope: scope, IssuedType: TypeAccessToken}
 	g.AccessToken, g.AccessExpires, err = s.sign(s.oauth.mount, &access, sess, &p.Subject, now)
 	return g, err

@@ -15,7 +15,7 @@ type NamedConsent struct {
 func (s *Service) ConsentsOf(ctx context.Context, user string) ([]NamedConsent, error) {
 	list, err := s.store.ListConsents(ctx, user)
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	out := make([]NamedConsent, 0, len(list))
 	for _, c := range list {
@@ -36,7 +36,7 @@ func (s *Service) clientName(ctx context.Context, id string) (string, error) {
 		return id, nil
 	}
 	if err != nil {
-		return "", storeErr(err)
+		return "", StoreError(err)
 	}
 	return c.Name, nil
 }
@@ -68,7 +68,7 @@ func (s *Service) OwnSessions(ctx context.Context, b *BrowserLogin) ([]OwnSessio
 				continue // it went meanwhile
 			}
 			if err != nil {
-				return nil, storeErr(err)
+				return nil, StoreError(err)
 			}
 			if own.Client, err = s.clientName(ctx, grant.Client); err != nil {
 				return nil, err
@@ -92,13 +92,13 @@ func (s *Service) EndOwnSession(ctx context.Context, b *BrowserLogin, sid string
 	case errors.Is(err, ErrNoRow):
 		return nil
 	case err != nil:
-		return storeErr(err)
+		return StoreError(err)
 	case sess.ID != id || sess.Subject != b.Subject.ID || sess.SubjectKind != SubjectUser:
 		return nil
 	case sess.Mount == BrowserMount:
 		return s.EndBrowser(ctx, &BrowserLogin{Session: sess, Subject: b.Subject}, c)
 	}
-	ev := c.event("logout")
+	ev := c.Event("logout")
 	ev.Actor, ev.Account, ev.Subject, ev.Session, ev.Mount = "user:"+b.Subject.ID, b.Subject.Account, b.Subject.ID, sid, sess.Mount
 	_, err = s.revokeSessions(ctx, &RevokeSessionsParams{ID: &id, Reason: "ended by the user", Event: ev})
 	s.cache.drop()
@@ -108,7 +108,7 @@ func (s *Service) EndOwnSession(ctx context.Context, b *BrowserLogin, sid string
 // EndOtherSessions ends all sessions of the user but the browser login that
 // asks.
 func (s *Service) EndOtherSessions(ctx context.Context, b *BrowserLogin, c *Client) error {
-	ev := c.event("logout")
+	ev := c.Event("logout")
 	ev.Actor, ev.Account, ev.Subject, ev.Mount = "user:"+b.Subject.ID, b.Subject.Account, b.Subject.ID, BrowserMount
 	_, err := s.revokeSessions(ctx, &RevokeSessionsParams{
 		Subject: b.Subject.ID, Spare: b.Session.ID.String(), Reason: "ended by the user", Event: ev,

@@ -36,7 +36,7 @@ func (s *Service) refreshOAuth(ctx context.Context, r *OAuthRefreshRequest) (*OA
 	if err != nil {
 		return nil, err
 	}
-	sid, err := ParseSessionID(id.claims.SessionID)
+	sid, err := ParseSessionID(id.Claims.SessionID)
 	if err != nil {
 		return nil, &Error{Code: TokenMalformed, Reason: "sid", Err: err}
 	}
@@ -46,7 +46,7 @@ func (s *Service) refreshOAuth(ctx context.Context, r *OAuthRefreshRequest) (*OA
 	case errors.Is(err, ErrNoRow):
 		return nil, invalidGrant("no such session")
 	case err != nil:
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	case grant.Client != r.Auth.ID:
 		return nil, invalidGrant("refresh token of another client")
 	case !subset(r.Scope, grant.Scope):
@@ -64,7 +64,7 @@ func (s *Service) refreshOAuth(ctx context.Context, r *OAuthRefreshRequest) (*OA
 		return nil, err
 	}
 	policy := s.rotationOf(&r.Auth.OAuthClient)
-	res, err := s.step(ctx, &RefreshRequest{Mount: m, Token: r.Token, Client: r.Client}, id.claims, sid, &policy, signer, now)
+	res, err := s.step(ctx, &RefreshRequest{Mount: m, Token: r.Token, Client: r.Client}, id.Claims, sid, &policy, signer, now)
 	if err != nil {
 		return nil, err
 	}

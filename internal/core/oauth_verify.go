@@ -13,13 +13,13 @@ import (
 // oauthPrincipal is sessionPrincipal for tokens of OAuth: what the session was
 // granted is compared with what the token says, and a token of a machine
 // stands on the machine's own row.
-func (s *Service) oauthPrincipal(ctx context.Context, id *identified, now int64) (*Principal, error) {
-	c := id.claims
+func (s *Service) oauthPrincipal(ctx context.Context, id *Identified, now int64) (*Principal, error) {
+	c := id.Claims
 	sid, err := ParseSessionID(c.SessionID)
 	if err != nil {
 		return nil, &Error{Code: TokenMalformed, Reason: "sid", Err: err}
 	}
-	if id.kind == token.Access && !isUserID(c.Subject) {
+	if id.OfMachine() {
 		return s.machinePrincipal(ctx, id, sid)
 	}
 	p, err := s.rowPrincipal(ctx, id, now)
@@ -29,21 +29,18 @@ func (s *Service) oauthPrincipal(ctx context.Context, id *identified, now int64)
 	grant, err := s.store.GrantOf(ctx, sid.Key)
 	switch {
 	case errors.Is(err, ErrNoRow):
-		return nil, revoked(id, "no grant")
+		return nil, id.Revoked("no grant")
 	case err != nil:
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	p.ClientID, p.Audience, p.AuthTime = grant.Client, grant.Audience, grant.AuthTime
 	p.Scopes = liveScope(grant.Scope, p.Subject.Roles)
-	if s.revoked.deadSession(sid, c.SessionID, grant.Client, "") {
-		return nil, revoked(id, "fact on the client")
-	}
-	switch id.kind {
+	switch id.Kind {
 	case token.Access:
 		return p, s.accessFits(id, p, grant.Client, grant.Audience)
 	case token.ID:
 		if len(c.Audience) != 1 || c.Audience[0] != grant.Client {
-			return nil, revoked(id, "aud is not the client of the session")
+			return nil, id.Revoked("aud is not the client of the session")
 		}
 	}
 	return p, nil
@@ -51,10 +48,10 @@ func (s *Service) oauthPrincipal(ctx context.Context, id *identified, now int64)
 
 // accessFits takes client, audience and scope from the token, which may be
 // narrower than the session's, and refuses what the session never had.
-func (s *Service) accessFits(id *identified, p *Principal, client string, audience []string) error {
-	c := id.claims
+func (s *Service) accessFits(id *Identified, p *Principal, client string, audience []string) error {
+	c := id.Claims
 	if c.ClientID != client || !subset(c.Audience, audience) {
-		return revoked(id, "client_id or aud is not the session's")
+		return id.Revoked("client_id or aud is not the session's")
 	}
 	p.ClientID, p.Audience = c.ClientID, c.Audience
 	var scope []string
@@ -66,53 +63,28 @@ func (s *Service) accessFits(id *identified, p *Principal, client string, audien
 	p.Scopes = scope
 	if parent, ok := c.Text("parent"); ok {
 		p.Parent = parent
-		if s.revoked.deadToken(parent) {
-			return revoked(id, "the token it came from is revoked")
-		}
 	}
 	return nil
 }
 
 // machinePrincipal reads the client or API key that a token speaks for.
-func (s *Service) machinePrincipal(ctx context.Context, id *identified, sid SessionID) (*Principal, error) {
-	c := id.claims
+func (s *Service) machinePrincipal(ctx context.Context, id *Identified, sid SessionID) (*Principal, error) {
+	c := id.Claims
 	subj, _, err := s.store.Machine(ctx, c.Subject)
 	switch {
 	case errors.Is(err, ErrNoRow):
-		return nil, revoked(id, "no such machine")
+		return nil, id.Revoked("no such machine")
 	case err != nil:
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	case !subj.Live():
-		return nil, revoked(id, "machine not active")
-	case s.revoked.deadToken(c.ID) || s.revoked.deadSession(sid, c.SessionID, subj.ID, subj.Account):
-		return nil, revoked(id, "fact")
+		return nil, id.Revoked("machine not active")
 	}
 	p := &Principal{
-		Kind: id.kind, Mount: id.mount.ID, TokenID: c.ID, Session: sid, Subject: *subj,
+		Kind: id.Kind, Mount: id.Mount.ID, TokenID: c.ID, Session: sid, Subject: *subj,
 		IssuedAt: c.IssuedAt * 1000, ExpiresAt: c.ExpiresAt * 1000, Claims: c.Payload,
 		Scopes: subj.Roles, ClientID: c.Subject,
 	}
 	return p, s.accessFits(id, p, c.Subject, c.Audience)
-}
-
-// isUserID tells a user's id from a client's or an API key's, which have
-// prefixes.
-func isUserID(sub string) bool {
-	return !strings.HasPrefix(sub, ClientIDPrefix) && !strings.HasPrefix(sub, "key_")
-}
-
-// forThisIssuer refuses, at our own doors, an OAuth token that is for other
-// resource servers.
-func (s *Service) forThisIssuer(p *Principal) error {
-	if p.Mount != OAuthMount {
-		return nil
-	}
-	for _, a := range p.Audience {
-		if slices.Contains(s.issuers, a) {
-			return nil
-		}
-	}
-	return &Error{Code: TokenInvalid, Reason: "token for another audience", Principal: &Principal{Mount: p.Mount, Kind: p.Kind}}
 }
 
 // OAuthAccess says whose an OAuth access token for this issuer is: for userinfo
@@ -121,7 +93,7 @@ func (s *Service) forThisIssuer(p *Principal) error {
 func (s *Service) OAuthAccess(ctx context.Context, raw string, c *Client) (*Principal, error) {
 	p, err := s.verified(ctx, s.oauth.mount, raw, s.now(), token.Access)
 	if err == nil {
-		err = s.forThisIssuer(p)
+		err = s.ForThisIssuer(p)
 	}
 	s.outcome("verify", s.oauth.mount, c, err)
 	if err != nil {
@@ -135,10 +107,10 @@ func (s *Service) OAuthAccess(ctx context.Context, raw string, c *Client) (*Prin
 // be good; nothing else is said by it. *Error TokenInvalid.
 func (s *Service) IDTokenHint(raw string) (client, user, sid string, err error) {
 	id, err := s.identify(raw, []*Mount{s.oauth.mount}, s.now())
-	if id == nil || id.claims == nil || id.kind != token.ID || len(id.claims.Audience) != 1 {
+	if id == nil || id.Claims == nil || id.Kind != token.ID || len(id.Claims.Audience) != 1 {
 		return "", "", "", &Error{Code: TokenInvalid, Reason: "no id token of ours", Err: err}
 	}
-	return id.claims.Audience[0], id.claims.Subject, id.claims.SessionID, nil
+	return id.Claims.Audience[0], id.Claims.Subject, id.Claims.SessionID, nil
 }
 
 // IntrospectRequest asks about any token (RFC 7662).
@@ -176,29 +148,18 @@ func (s *Service) Introspect(ctx context.Context, r *IntrospectRequest) (*Princi
 	return nil, ErrInactive
 }
 
-func (s *Service) principalOf(ctx context.Context, id *identified, raw string, now int64) (*Principal, error) {
-	if id.kind == token.Application {
+func (s *Service) principalOf(ctx context.Context, id *Identified, raw string, now int64) (*Principal, error) {
+	if id.Kind == token.Application {
 		return s.applicationPrincipal(ctx, id, raw)
 	}
 	return s.sessionPrincipal(ctx, id, now)
-}
-
-// tokenMounts are those whose tokens others may ask about.
-func (s *Service) tokenMounts() []*Mount {
-	var out []*Mount
-	for _, m := range s.Mounts() {
-		if m.ID != BrowserMount {
-			out = append(out, m)
-		}
-	}
-	return out
 }
 
 // mayTell guards what a client learns. A refresh token is told of to its own
 // client alone: a resource server that asks must never take one for an access
 // token.
 func (s *Service) mayTell(c *ClientRecord, p *Principal) error {
-	if p.shared {
+	if p.Shared {
 		return ErrInactive // it counts on its own mount and nowhere else
 	}
 	own := p.ClientID == c.ID
@@ -239,94 +200,72 @@ func (s *Service) revokeToken(ctx context.Context, r *RevokeRequest) error {
 	if c := CodeOf(err); err != nil && (c.Is(Unavailable) || c.Is(Internal)) {
 		return err
 	}
-	if id == nil || err != nil && CodeOf(err) != TokenExpired || id.kind == token.ID {
+	if id == nil || err != nil && CodeOf(err) != TokenExpired || id.Kind == token.ID {
 		return nil
 	}
-	if id.kind == token.Application {
+	if id.Kind == token.Application {
 		return s.revokeApplication(ctx, r, id)
 	}
-	if id.claims == nil || CodeOf(err) == TokenExpired && id.kind == token.Access {
+	if id.Claims == nil || CodeOf(err) == TokenExpired && id.Kind == token.Access {
 		return nil
 	}
 	return s.revokeIdentified(ctx, r, id, now)
 }
 
-func (s *Service) revokeIdentified(ctx context.Context, r *RevokeRequest, id *identified, now int64) error {
-	sid, err := ParseSessionID(id.claims.SessionID)
+func (s *Service) revokeIdentified(ctx context.Context, r *RevokeRequest, id *Identified, now int64) error {
+	sid, err := ParseSessionID(id.Claims.SessionID)
 	if err != nil {
 		return nil // no session can have it
 	}
-	ev := r.Client.event("token.revoke")
-	ev.Actor, ev.Subject, ev.Session, ev.Mount = "client:"+r.Auth.ID, id.claims.Subject, id.claims.SessionID, id.mount.ID
+	ev := r.Client.Event("token.revoke")
+	ev.Actor, ev.Subject, ev.Session, ev.Mount = "client:"+r.Auth.ID, id.Claims.Subject, id.Claims.SessionID, id.Mount.ID
 	if done, err := s.mayRevoke(ctx, r.Auth, id, sid); done || err != nil {
 		return err
 	}
-	if id.kind == token.Refresh {
+	if id.Kind == token.Refresh {
 		_, err = s.revokeSessions(ctx, &RevokeSessionsParams{ID: &sid, Reason: "revoked by client", Event: ev})
 		s.cache.drop()
 		return err
 	}
-	ev.Detail = map[string]string{"jti": id.claims.ID}
+	ev.Detail = map[string]string{"jti": id.Claims.ID}
 	p := &AddFactParams{Now: now, Event: ev, Fact: Fact{
-		Kind: FactToken, Subject: id.claims.ID, Reason: "revoked by client", At: now, PurgeAt: id.claims.ExpiresAt*1000 + 3_600_000,
+		Kind: FactToken, Subject: id.Claims.ID, Reason: "revoked by client", At: now, PurgeAt: id.Claims.ExpiresAt*1000 + 3_600_000,
 	}}
 	s.renumber(ctx, p, id, sid, now)
 	_, err = s.store.AddFact(ctx, p)
 	if err != nil {
-		return storeErr(err)
+		return StoreError(err)
 	}
 	return s.catchUp(ctx)
 }
 
-// renumber gives the session of an access token that is being revoked another
-// status number: a status list knows sessions, not their single tokens. Other
-// access tokens of the session then read as revoked there, and are refreshed.
-// When no number can be had, as on a full disk, the session goes on without
-// one: what is revoked must not wait for that.
-func (s *Service) renumber(ctx context.Context, p *AddFactParams, id *identified, sid SessionID, now int64) {
-	if s.machine(id) {
-		return
-	}
-	number, err := s.statusNumber(ctx, id.mount, StatusSessions, now)
-	if err != nil {
-		s.log.Warn("a session goes on without a place in the status lists", "err", err)
-	}
-	p.Renumber = &Renumbering{Session: sid, Status: number}
-}
-
 // mayRevoke says whether there is nothing to do, or the client may not. What
 // the claims name must be a session of the mount whose key signed them.
-func (s *Service) mayRevoke(ctx context.Context, c *ClientRecord, id *identified, sid SessionID) (done bool, err error) {
-	if s.machine(id) {
-		return false, revocable(c, id.claims.ClientID, "")
+func (s *Service) mayRevoke(ctx context.Context, c *ClientRecord, id *Identified, sid SessionID) (done bool, err error) {
+	if id.OfMachine() {
+		return false, revocable(c, id.Claims.ClientID, "")
 	}
 	sess, _, err := s.store.SessionByID(ctx, sid)
-	if errors.Is(err, ErrNoRow) || err == nil && (sess.ID != sid || sess.Mount != id.mount.ID) {
+	if errors.Is(err, ErrNoRow) || err == nil && (sess.ID != sid || sess.Mount != id.Mount.ID) {
 		return true, nil
 	}
 	if err != nil {
-		return false, storeErr(err)
+		return false, StoreError(err)
 	}
-	if id.mount.ID != OAuthMount {
+	if id.Mount.ID != OAuthMount {
 		return false, revocable(c, "", sess.Account)
 	}
-	if id.kind == token.Access {
-		return false, revocable(c, id.claims.ClientID, "")
+	if id.Kind == token.Access {
+		return false, revocable(c, id.Claims.ClientID, "")
 	}
 	grant, err := s.store.GrantOf(ctx, sid.Key)
 	if errors.Is(err, ErrNoRow) {
 		return true, nil
 	}
 	if err != nil {
-		return false, storeErr(err)
+		return false, StoreError(err)
 	}
 	return false, revocable(c, grant.Client, "")
-}
-
-// machine says whether a token is one of client credentials: it has no session
-// row.
-func (s *Service) machine(id *identified) bool {
-	return id.kind == token.Access && id.mount.Policy.PerClient && !isUserID(id.claims.Subject)
 }
 
 // revocable refuses a client that has no business with a token.
@@ -337,14 +276,14 @@ func revocable(c *ClientRecord, owner, account string) error {
 	return oauthError(OAuthInvalidGrant, "token of another client", "The token was not issued to this client")
 }
 
-func (s *Service) revokeApplication(ctx context.Context, r *RevokeRequest, id *identified) error {
+func (s *Service) revokeApplication(ctx context.Context, r *RevokeRequest, id *Identified) error {
 	t, subj, err := s.store.ApplicationTokenByHash(ctx, sha256.Sum256([]byte(r.Token)))
 	switch {
 	case errors.Is(err, ErrNoRow):
 		return nil
 	case err != nil:
-		return storeErr(err)
-	case t.Mount != id.mount.ID || subj == nil:
+		return StoreError(err)
+	case t.Mount != id.Mount.ID || subj == nil:
 		return nil
 	}
 	if err := revocable(r.Auth, "", subj.Account); err != nil {

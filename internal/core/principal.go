@@ -25,9 +25,10 @@ type Principal struct {
 	AuthTime int64    // when the user logged in; 0 for machines
 	Parent   string   // jti of the token that this one narrows
 
-	shared bool     // signed with a secret that others hold
-	status int64    // number of the session in the status lists
-	hash   [32]byte // of an application token: finds its row again
+	Shared bool  // signed with a secret that others hold: it counts on its own mount and nowhere else
+	Status int64 // number of the session in the status lists; 0 = none
+
+	hash [32]byte // of an application token: finds its row again
 }
 
 // Scope is the roles joined by spaces, as the scope claim has them.

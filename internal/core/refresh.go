@@ -26,19 +26,18 @@ func (s *Service) refresh(ctx context.Context, r *RefreshRequest) (*Granted, err
 	if err != nil {
 		return nil, err
 	}
-	sid, err := ParseSessionID(id.claims.SessionID)
+	sid, err := ParseSessionID(id.Claims.SessionID)
 	if err != nil {
 		return nil, &Error{Code: TokenMalformed, Reason: "sid", Err: err}
 	}
 	// The signature was verified, so the claim is the row's word.
-	variant, _ := id.claims.Text(variantClaim)
+	variant, _ := id.Claims.Text(variantClaim)
 	m := r.Mount.as(variant)
-	signer := s.keys.ActiveKey(KeySet{Mount: r.Mount.ID, Kind: token.Refresh})
-	if signer == "" {
-		// The row would move and nobody would get its token.
-		return nil, &Error{Code: Unavailable, Reason: "no refresh key of " + r.Mount.ID, RetryAfter: 1000}
+	signer, err := s.refreshSigner(r.Mount)
+	if err != nil {
+		return nil, err
 	}
-	res, err := s.step(ctx, r, id.claims, sid, &m.Policy.Rotation, signer, now)
+	res, err := s.step(ctx, r, id.Claims, sid, &m.Policy.Rotation, signer, now)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +64,7 @@ func (s *Service) step(ctx context.Context, r *RefreshRequest, c *token.Claims, 
 	if s.revoked.deadSession(sid, c.SessionID, c.Subject, "") {
 		return nil, refreshRefusal(RefreshRevoked, r.Mount)
 	}
-	reuse, behind := r.Client.event("refresh.reuse"), r.Client.event("refresh.store_behind")
+	reuse, behind := r.Client.Event("refresh.reuse"), r.Client.Event("refresh.store_behind")
 	for _, ev := range []*Event{&reuse, &behind} {
 		ev.Session, ev.Subject, ev.Mount = c.SessionID, c.Subject, r.Mount.ID
 	}
@@ -75,7 +74,7 @@ func (s *Service) step(ctx context.Context, r *RefreshRequest, c *token.Claims, 
 		FactPurgeAt: s.sessionFactPurgeAt(now), Now: now, ReuseEvent: reuse, BehindEvent: behind,
 	})
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	if res.Verdict == RefreshReused {
 		// Not an act that is acknowledged: the journal follows.
@@ -112,7 +111,7 @@ func refreshRefusal(v RefreshVerdict, m *Mount) error {
 }
 
 // wanted identifies a token on one mount and demands one of the kinds.
-func (s *Service) wanted(m *Mount, raw string, now int64, kinds ...token.Kind) (*identified, error) {
+func (s *Service) wanted(m *Mount, raw string, now int64, kinds ...token.Kind) (*Identified, error) {
 	id, err := s.identify(raw, []*Mount{m}, now)
 	return demandKind(id, err, kinds...)
 }
@@ -120,11 +119,11 @@ func (s *Service) wanted(m *Mount, raw string, now int64, kinds ...token.Kind) (
 // demandKind refuses what is not of the kinds. A token whose exp has passed is
 // refused for that, whatever its kind: nobody learns from an expired token of
 // the wrong kind more than that it is expired.
-func demandKind(id *identified, err error, kinds ...token.Kind) (*identified, error) {
-	if id != nil && !slices.Contains(kinds, id.kind) && CodeOf(err) != TokenExpired {
+func demandKind(id *Identified, err error, kinds ...token.Kind) (*Identified, error) {
+	if id != nil && !slices.Contains(kinds, id.Kind) && CodeOf(err) != TokenExpired {
 		return nil, &Error{
-			Code: TokenWrongKind, Reason: string(id.kind) + " token",
-			Message: "This is the wrong kind of token", Principal: &Principal{Mount: id.mount.ID, Kind: id.kind},
+			Code: TokenWrongKind, Reason: string(id.Kind) + " token",
+			Message: "This is the wrong kind of token", Principal: &Principal{Mount: id.Mount.ID, Kind: id.Kind},
 		}
 	}
 	if err != nil {
@@ -152,7 +151,7 @@ func (s *Service) renew(ctx context.Context, r *RenewRequest) (*Granted, error) 
 		return nil, refuse(TokenRevoked, "no session")
 	}
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	m := r.Mount.as(sess.Variant())
 	if sess.RefreshKey != "" {

@@ -85,9 +85,9 @@ func (r *replay) carryOut(ctx context.Context, gap int64) error {
 }
 
 func (s *Service) skipFacts(ctx context.Context, actor Actor, above int64) error {
-	ev := actor.event("restore.replay")
+	ev := actor.Event("restore.replay")
 	ev.Detail = map[string]string{"facts_above": fmt.Sprint(above)}
-	return storeErr(s.store.SkipFacts(ctx, &SkipFactsParams{Above: above, Now: s.now(), Event: ev}))
+	return StoreError(s.store.SkipFacts(ctx, &SkipFactsParams{Above: above, Now: s.now(), Event: ev}))
 }
 
 // EndEverything is for a restored store of whose forgotten revocations nobody
@@ -106,7 +106,7 @@ func (s *Service) EndEverything(ctx context.Context, actor Actor, known int64) (
 	for {
 		list, err := s.store.ListApplicationTokens(ctx, ApplicationTokenQuery{Limit: 1000})
 		if err != nil {
-			return nil, storeErr(err)
+			return nil, StoreError(err)
 		}
 		if len(list) == 0 {
 			break
@@ -254,7 +254,7 @@ func (h *hasFacts) fact(ctx context.Context, f *Fact) (bool, error) {
 	for f.Number > h.upto {
 		facts, _, err := h.s.store.FactsSince(ctx, h.upto, 1000)
 		if err != nil {
-			return false, storeErr(err)
+			return false, StoreError(err)
 		}
 		h.page = make(map[int64]Fact, len(facts))
 		for _, one := range facts {
@@ -288,18 +288,18 @@ func (r *replay) sessions(ctx context.Context) error {
 	now := r.s.now()
 	return abreast(r.lone, func(f Fact) error {
 		if id, err := ParseSessionID(f.Subject); err == nil && f.Kind == FactSession {
-			ev := r.actor.event("restore.replay")
+			ev := r.actor.Event("restore.replay")
 			ev.Session = f.Subject
 			n, err := r.s.store.RevokeSessions(ctx, &RevokeSessionsParams{ID: &id, Reason: f.Reason, FactPurgeAt: max(f.PurgeAt, now), Now: now, Event: ev})
 			if err != nil || n > 0 {
-				return storeErr(err)
+				return StoreError(err)
 			}
 		}
 		if f.PurgeAt <= now {
 			return nil
 		}
 		_, err := r.s.store.AddFact(ctx, &AddFactParams{Fact: f, Now: now})
-		return storeErr(err)
+		return StoreError(err)
 	})
 }
 
@@ -330,7 +330,7 @@ func (r *replay) tokens(ctx context.Context) error {
 		}
 		if now := r.s.now(); f.PurgeAt > now && f.PurgeAt != FactForever {
 			_, err := r.s.store.AddFact(ctx, &AddFactParams{Fact: *f, Now: now})
-			return storeErr(err)
+			return StoreError(err)
 		}
 		return nil // no row: an application token that is none
 	})
@@ -338,7 +338,7 @@ func (r *replay) tokens(ctx context.Context) error {
 
 func (r *replay) endToken(ctx context.Context, id string, action ApplicationTokenAction) error {
 	now := r.s.now()
-	ev := r.actor.event("apptoken." + string(action))
+	ev := r.actor.Event("apptoken." + string(action))
 	ev.Subject = id
 	_, err := r.s.store.ChangeApplicationToken(ctx, &ChangeApplicationTokenParams{
 		ID: id, Action: action, Now: now, Event: ev,
@@ -346,7 +346,7 @@ func (r *replay) endToken(ctx context.Context, id string, action ApplicationToke
 	if errors.Is(err, ErrNoRow) {
 		return err
 	}
-	return storeErr(err)
+	return StoreError(err)
 }
 
 // abreast runs f for all, some at a time, since the store commits together

@@ -14,7 +14,7 @@ import (
 func (r *replay) accounts(ctx context.Context) error {
 	for _, id := range sorted(r.subjects[FactAccount]) {
 		now := r.s.now()
-		ev := r.actor.event("account.disable")
+		ev := r.actor.Event("account.disable")
 		ev.Account, ev.Subject = id, id
 		_, err := r.s.store.SetAccountState(ctx, &SetAccountStateParams{ID: id, State: Disabled, FactPurgeAt: r.s.factPurgeAt(now), Now: now, Event: ev})
 		if err := r.listed(err, &r.report.Disabled, id); err != nil {
@@ -29,7 +29,7 @@ func (r *replay) listed(err error, list *[]string, id string) error {
 	if err == nil {
 		*list = append(*list, id)
 	}
-	return storeErr(noRowIsNil(err))
+	return StoreError(noRowIsNil(err))
 }
 
 // withSecrets adds subjects whose secret is another since, of one kind.
@@ -50,7 +50,7 @@ func (r *replay) clients(ctx context.Context) error {
 			continue
 		}
 		if err != nil {
-			return storeErr(err)
+			return StoreError(err)
 		}
 		end := r.subjects[FactClient][id]
 		state, list := r.fate(end, id, rec.State)
@@ -86,11 +86,11 @@ func (r *replay) apiKeys(ctx context.Context) error {
 			continue
 		}
 		if err != nil {
-			return storeErr(err)
+			return StoreError(err)
 		}
 		state, list := r.fate(r.subjects[FactAPIKey][id], id, rec.State)
 		now := r.s.now()
-		ev := r.actor.event("apikey.disable")
+		ev := r.actor.Event("apikey.disable")
 		ev.Account, ev.Subject = rec.Account, id
 		_, err = r.s.store.ChangeAPIKey(ctx, &ChangeAPIKeyParams{
 			ID: id, Patch: APIKeyPatch{State: &state}, EndSessions: true, FactPurgeAt: r.s.factPurgeAt(now), Now: now, Event: ev,
@@ -113,7 +113,7 @@ func (r *replay) users(ctx context.Context) error {
 
 func (r *replay) user(ctx context.Context, id string, end *subjectEnd) error {
 	now := r.s.now()
-	ev := r.actor.event("restore.replay")
+	ev := r.actor.Event("restore.replay")
 	ev.Subject = id
 	if end.deleted {
 		err := r.s.store.DeleteUser(ctx, &DeleteUserParams{

@@ -14,6 +14,11 @@ type Client struct {
 	ForwardedByUnlisted bool // an unlisted peer sent forwarding headers: its address is not one network (SECURITY 50)
 }
 
+// Actor is the client as one who acts, under a name.
+func (c *Client) Actor(name string) Actor {
+	return Actor{Name: name, Address: addressText(c.Address), RequestID: c.RequestID}
+}
+
 // LoginRequest asks for a session by user name and password.
 type LoginRequest struct {
 	Mount          *Mount

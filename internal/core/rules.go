@@ -62,26 +62,22 @@ func (s *Service) RegisterMount(m *Mount) error {
 		if kind == token.Refresh {
 			r.MaxLifetime = refreshLifetimeBound
 		}
-		if m.Policy.PerClient {
+		if m.Policy.PerClient != nil {
 			r.Typ = spec.Header.Typ
-			// Clients have audiences of their own; oauthPrincipal compares aud
-			// with the session's.
+			// Clients have audiences of their own; PerClient.Principal compares
+			// aud with the session's.
 			r.AnyAudience = kind != token.Refresh
 		}
 		mr.rules[kind] = r
 		if kind == token.Access {
 			raise(&s.longestAccess, m.Policy.longestOf(kind))
 		}
-		if !m.Policy.PerClient || kind == token.Access {
+		if m.Policy.PerClient == nil || kind == token.Access {
 			s.raiseLongest(m.Policy.longestOf(kind))
 		}
 	}
-	if m.Policy.PerClient {
-		for _, set := range idSets() {
-			if set.Mount != m.ID {
-				mr.more = append(mr.more, set)
-			}
-		}
+	if m.Policy.PerClient != nil {
+		mr.more = m.Policy.PerClient.IDKeys
 	} else {
 		s.raiseLongest(max(m.Policy.Rotation.IdleMS, m.Policy.Rotation.AbsoluteMS))
 		for name := range m.Policy.Variants {
@@ -108,6 +104,18 @@ func (s *Service) Mounts() []*Mount {
 	return all
 }
 
+// tokenMounts are those whose tokens others may ask about. A browser's login is
+// nobody else's business: it has no access tokens.
+func (s *Service) tokenMounts() []*Mount {
+	var out []*Mount
+	for _, m := range s.Mounts() {
+		if m.Policy.Access != nil {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
 func (s *Service) rulesOf(m *Mount) (*mountRules, error) {
 	v, ok := s.mounts.Load(m.ID)
 	if !ok || v.(*mountRules).mount != m {
@@ -116,18 +124,31 @@ func (s *Service) rulesOf(m *Mount) (*mountRules, error) {
 	return v.(*mountRules), nil
 }
 
-// identified is a token whose signature a key of ours made.
-type identified struct {
-	mount  *Mount
-	kind   token.Kind
-	claims *token.Claims
+// Identified is a token whose signature a key of ours made. Nothing is said yet
+// of what stands behind it.
+type Identified struct {
+	Mount  *Mount
+	Kind   token.Kind
+	Claims *token.Claims // nil where the payload could not be read
+}
+
+// Revoked refuses the token: what it stands on is over. The reason is for logs.
+func (id *Identified) Revoked(reason string) error {
+	return &Error{Code: TokenRevoked, Reason: reason, Principal: &Principal{Mount: id.Mount.ID, Kind: id.Kind}}
+}
+
+// OfMachine reports an access token that a client or an API key has for itself.
+// It has no session row: it stands on the machine's own.
+func (id *Identified) OfMachine() bool {
+	sub := id.Claims.Subject
+	return id.Mount.Policy.PerClient != nil && id.Kind == token.Access && (strings.HasPrefix(sub, ClientIDPrefix) || strings.HasPrefix(sub, apiKeyIDPrefix))
 }
 
 // identify finds the mount and kind of a token by its signature: the algorithm
 // comes from the keys, nothing unverified does more than order candidates.
 // It returns an error of Code TokenExpired (with what was identified, so that a
 // refusal can speak in the mount's words) for a good token past its exp.
-func (s *Service) identify(raw string, mounts []*Mount, now int64) (*identified, error) {
+func (s *Service) identify(raw string, mounts []*Mount, now int64) (*Identified, error) {
 	type slot struct {
 		mount *Mount
 		kind  token.Kind
@@ -157,9 +178,9 @@ func (s *Service) identify(raw string, mounts []*Mount, now int64) (*identified,
 		}
 	}
 	i, claims, err := token.Identify(raw, cands, now)
-	var id *identified
+	var id *Identified
 	if i >= 0 {
-		id = &identified{mount: slots[i].mount, kind: slots[i].kind, claims: claims}
+		id = &Identified{Mount: slots[i].mount, Kind: slots[i].kind, Claims: claims}
 	}
 	if f, ok := s.keys.(interface{ Fault() error }); ok && errors.Is(err, token.ErrSignature) && f.Fault() != nil {
 		// A key that does not open may have made it: a 503, never "invalid token".
@@ -169,7 +190,7 @@ func (s *Service) identify(raw string, mounts []*Mount, now int64) (*identified,
 }
 
 // tokenErr turns an error of the verifier into one of ours.
-func tokenErr(err error, id *identified) error {
+func tokenErr(err error, id *Identified) error {
 	if err == nil {
 		return nil
 	}
@@ -185,7 +206,7 @@ func tokenErr(err error, id *identified) error {
 		e.Code = TokenWrongKind
 	}
 	if id != nil {
-		e.Principal = &Principal{Mount: id.mount.ID, Kind: id.kind}
+		e.Principal = &Principal{Mount: id.Mount.ID, Kind: id.Kind}
 	}
 	return e
 }

@@ -175,10 +175,10 @@ func (s *Service) ensureDefaultAccount(ctx context.Context, now int64) error {
 // Issuer is the iss of tokens issued now.
 func (s *Service) Issuer() string { return s.issuer }
 
-// storeErr makes an error of the store one that an edge can answer: what the
+// StoreError makes an error of the store one that an edge can answer: what the
 // store documents passes, the rest is Unavailable. A store that does not answer
 // is never "invalid token".
-func storeErr(err error) error {
+func StoreError(err error) error {
 	var e *Error
 	switch {
 	case err == nil:
@@ -215,7 +215,7 @@ func (s *Service) accountFor(ctx context.Context, m *Mount, asked string) (*Acco
 	}
 	a, err := s.store.AccountByShortname(ctx, name)
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, StoreError(err)
 	}
 	return a, nil
 }
@@ -227,8 +227,8 @@ func addressText(a netip.Addr) string {
 	return a.Unmap().WithZone("").String()
 }
 
-// event starts an audit event about what a client did.
-func (c *Client) event(kind string) Event {
+// Event starts an audit event about what a client did.
+func (c *Client) Event(kind string) Event {
 	return Event{Kind: kind, Address: addressText(c.Address), RequestID: c.RequestID}
 }
 

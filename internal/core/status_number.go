@@ -32,7 +32,7 @@ type statusPool struct {
 }
 
 func newStatusPool(space StatusSpace, count int, issuer string) *statusPool {
-	uri := appendString(nil, StatusListURI(issuer, space, 0))
+	uri := AppendString(nil, StatusListURI(issuer, space, 0))
 	return &statusPool{
 		space: space, count: count, turn: make(chan struct{}, 1),
 		claim: `,"status":{"status_list":{"uri":` + strings.TrimSuffix(string(uri), `0"`),
@@ -79,7 +79,7 @@ func (s *Service) statusNumber(ctx context.Context, m *Mount, space StatusSpace,
 	if p.next == p.end || now >= p.until {
 		first, err := s.store.ReserveStatus(ctx, &ReserveStatusParams{Space: space, Count: p.count, Incarnation: s.incarnation, Now: now})
 		if err != nil {
-			return 0, storeErr(err)
+			return 0, StoreError(err)
 		}
 		p.next, p.end, p.until = first, first+int64(p.count), now+StatusBlockMS
 	}
@@ -111,7 +111,7 @@ func (s *Service) StatusList(ctx context.Context, q StatusQuery) (*StatusList, e
 	if errors.Is(err, ErrNoRow) {
 		return nil, Errorf(NotFound, "there is no status list of this number")
 	}
-	return l, storeErr(err)
+	return l, StoreError(err)
 }
 
 // StatusLists names the lists that have a live number. *Error: Unavailable.
@@ -120,7 +120,7 @@ func (s *Service) StatusLists(ctx context.Context) ([]string, error) {
 	for _, space := range []StatusSpace{StatusSessions, StatusTokens} {
 		lists, err := s.store.StatusLists(ctx, space)
 		if err != nil {
-			return nil, storeErr(err)
+			return nil, StoreError(err)
 		}
 		for _, n := range lists {
 			uris = append(uris, StatusListURI(s.issuer, space, n))

@@ -50,88 +50,101 @@ func (s *Service) verified(ctx context.Context, m *Mount, raw string, now int64,
 	if id, err = demandKind(id, err, kinds...); err != nil {
 		return nil, err
 	}
-	if id.kind == token.Application {
+	if id.Kind == token.Application {
 		return s.applicationPrincipal(ctx, id, raw)
 	}
 	return s.sessionPrincipal(ctx, id, now)
 }
 
-func revoked(id *identified, reason string) error {
-	return &Error{Code: TokenRevoked, Reason: reason, Principal: &Principal{Mount: id.mount.ID, Kind: id.kind}}
+// sessionPrincipal reads what stands behind an access, id or refresh token.
+func (s *Service) sessionPrincipal(ctx context.Context, id *Identified, now int64) (*Principal, error) {
+	own := id.Mount.Policy.PerClient
+	if own == nil {
+		return s.rowPrincipal(ctx, id, now)
+	}
+	p, err := own.Principal(ctx, id, now)
+	if err == nil && s.factOn(p) {
+		err = id.Revoked("fact")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
-// sessionPrincipal reads what stands behind an access, id or refresh token.
-func (s *Service) sessionPrincipal(ctx context.Context, id *identified, now int64) (*Principal, error) {
-	if id.mount.Policy.PerClient {
-		return s.oauthPrincipal(ctx, id, now)
-	}
-	return s.rowPrincipal(ctx, id, now)
+// factOn reports whether a fact ended what a principal stands on: its token, the
+// one that it was narrowed from, its session, subject, account or client.
+func (s *Service) factOn(p *Principal) bool {
+	sid := p.Session.String()
+	return s.revoked.deadToken(p.TokenID) || p.Parent != "" && s.revoked.deadToken(p.Parent) ||
+		s.revoked.deadSession(p.Session, sid, p.Subject.ID, p.Subject.Account) ||
+		p.ClientID != "" && s.revoked.deadSession(p.Session, sid, p.ClientID, "")
 }
 
 // rowPrincipal reads the session of an access, id or refresh token.
-func (s *Service) rowPrincipal(ctx context.Context, id *identified, now int64) (*Principal, error) {
-	sid, err := ParseSessionID(id.claims.SessionID)
+func (s *Service) rowPrincipal(ctx context.Context, id *Identified, now int64) (*Principal, error) {
+	sid, err := ParseSessionID(id.Claims.SessionID)
 	if err != nil {
 		return nil, &Error{Code: TokenMalformed, Reason: "sid", Err: err}
 	}
 	sess, subj, err := s.store.SessionByID(ctx, sid)
 	switch {
 	case errors.Is(err, ErrNoRow):
-		return nil, revoked(id, "no session")
+		return nil, id.Revoked("no session")
 	case err != nil:
-		return nil, storeErr(err)
-	case sess.ID != sid || sess.Mount != id.mount.ID:
-		return nil, revoked(id, "session of another mount")
+		return nil, StoreError(err)
+	case sess.ID != sid || sess.Mount != id.Mount.ID:
+		return nil, id.Revoked("session of another mount")
 	case sess.RevokedAt != 0:
-		return nil, revoked(id, "session revoked")
+		return nil, id.Revoked("session revoked")
 	case subj == nil || !subj.Live():
-		return nil, revoked(id, "subject not active")
-	case !id.mount.serves(subj.AccountShortname):
-		return nil, revoked(id, "subject of another account")
-	case s.revoked.deadToken(id.claims.ID) || s.revoked.deadSession(sid, id.claims.SessionID, sess.Subject, sess.Account):
-		return nil, revoked(id, "fact")
+		return nil, id.Revoked("subject not active")
+	case !id.Mount.serves(subj.AccountShortname):
+		return nil, id.Revoked("subject of another account")
+	case s.revoked.deadToken(id.Claims.ID) || s.revoked.deadSession(sid, id.Claims.SessionID, sess.Subject, sess.Account):
+		return nil, id.Revoked("fact")
 	}
-	if id.kind == token.Refresh {
+	if id.Kind == token.Refresh {
 		v := JudgeRefresh(sess, subj, &RefreshParams{
-			ID: sid, Mount: id.mount.ID, Presented: id.claims.Generation, PresentedAt: id.claims.IssuedAt * 1000,
-			Policy: id.mount.as(sess.Variant()).Policy.Rotation, Now: now,
+			ID: sid, Mount: id.Mount.ID, Presented: id.Claims.Generation, PresentedAt: id.Claims.IssuedAt * 1000,
+			Policy: id.Mount.as(sess.Variant()).Policy.Rotation, Now: now,
 		})
 		if !v.Granted() {
-			return nil, refreshRefusal(v, id.mount)
+			return nil, refreshRefusal(v, id.Mount)
 		}
 	}
 	return &Principal{
-		Kind: id.kind, Mount: id.mount.ID, TokenID: id.claims.ID, Session: sid, Subject: *subj, Scopes: subj.Roles,
-		IssuedAt: id.claims.IssuedAt * 1000, ExpiresAt: id.claims.ExpiresAt * 1000, Claims: id.claims.Payload, status: sess.Status,
-		shared: id.claims.Shared,
+		Kind: id.Kind, Mount: id.Mount.ID, TokenID: id.Claims.ID, Session: sid, Subject: *subj, Scopes: subj.Roles,
+		IssuedAt: id.Claims.IssuedAt * 1000, ExpiresAt: id.Claims.ExpiresAt * 1000, Claims: id.Claims.Payload, Status: sess.Status,
+		Shared: id.Claims.Shared,
 	}, nil
 }
 
 // applicationPrincipal reads the row that an application token stands on.
-func (s *Service) applicationPrincipal(ctx context.Context, id *identified, raw string) (*Principal, error) {
+func (s *Service) applicationPrincipal(ctx context.Context, id *Identified, raw string) (*Principal, error) {
 	t, subj, err := s.store.ApplicationTokenByHash(ctx, sha256.Sum256([]byte(raw)))
 	switch {
 	case errors.Is(err, ErrNoRow):
-		return nil, revoked(id, "no row")
+		return nil, id.Revoked("no row")
 	case err != nil:
-		return nil, storeErr(err)
-	case t.Mount != id.mount.ID:
-		return nil, revoked(id, "token of another mount")
+		return nil, StoreError(err)
+	case t.Mount != id.Mount.ID:
+		return nil, id.Revoked("token of another mount")
 	case t.RevokedAt != 0:
-		return nil, revoked(id, "token revoked")
+		return nil, id.Revoked("token revoked")
 	case t.Suspended:
-		return nil, revoked(id, "token suspended")
+		return nil, id.Revoked("token suspended")
 	case subj == nil || !subj.Live() || subj.Type != TypeApplication:
-		return nil, revoked(id, "subject not active")
-	case !id.mount.serves(subj.AccountShortname):
-		return nil, revoked(id, "subject of another account")
+		return nil, id.Revoked("subject not active")
+	case !id.Mount.serves(subj.AccountShortname):
+		return nil, id.Revoked("subject of another account")
 	}
 	// The row says it all. Facts on the token follow it; here they only empty
 	// caches.
 	p := &Principal{
-		Kind: token.Application, Mount: id.mount.ID, TokenID: t.ID, Subject: *subj, Scopes: subj.Roles,
-		IssuedAt: t.CreatedAt, Networks: t.Networks, Claims: id.claims.Payload, hash: t.Hash,
-		shared: id.claims.Shared,
+		Kind: token.Application, Mount: id.Mount.ID, TokenID: t.ID, Subject: *subj, Scopes: subj.Roles,
+		IssuedAt: t.CreatedAt, Networks: t.Networks, Claims: id.Claims.Payload, hash: t.Hash,
+		Shared: id.Claims.Shared,
 	}
 	if len(t.Scopes) > 0 {
 		// Narrowed to what the user still has: a role taken away is gone here too.
@@ -191,7 +204,7 @@ func (s *Service) authenticate(ctx context.Context, r *AuthenticateRequest, now 
 		return nil, err
 	}
 	var p *Principal
-	if id.kind == token.Application {
+	if id.Kind == token.Application {
 		p, err = s.applicationPrincipal(ctx, id, r.Token)
 	} else {
 		p, err = s.sessionPrincipal(ctx, id, now)
@@ -208,7 +221,7 @@ func (s *Service) authenticate(ctx context.Context, r *AuthenticateRequest, now 
 // because rotation must not kill it unasked. A token that no key verifies is
 // one if, byte for byte, a row of one of the mounts has it. A store that does
 // not answer that question is not a refusal.
-func (s *Service) identifyOrRow(ctx context.Context, raw string, mounts []*Mount, now int64) (*identified, error) {
+func (s *Service) identifyOrRow(ctx context.Context, raw string, mounts []*Mount, now int64) (*Identified, error) {
 	id, err := s.identify(raw, mounts, now)
 	if id != nil || err == nil || CodeOf(err) != TokenInvalid {
 		return id, err
@@ -218,12 +231,12 @@ func (s *Service) identifyOrRow(ctx context.Context, raw string, mounts []*Mount
 		return nil, err
 	}
 	if rerr != nil {
-		return nil, storeErr(rerr)
+		return nil, StoreError(rerr)
 	}
 	for _, m := range mounts {
 		if m.ID == t.Mount {
 			_, payload := peek(raw)
-			return &identified{mount: m, kind: token.Application, claims: &token.Claims{ID: t.ID, Payload: []byte(payload)}}, nil
+			return &Identified{Mount: m, Kind: token.Application, Claims: &token.Claims{ID: t.ID, Payload: []byte(payload)}}, nil
 		}
 	}
 	return nil, err
@@ -238,9 +251,23 @@ func mountIn(id string, mounts []*Mount) bool {
 	return false
 }
 
+// ForThisIssuer refuses, at our own doors, a token that a client got for other
+// resource servers.
+func (s *Service) ForThisIssuer(p *Principal) error {
+	if p.ClientID == "" {
+		return nil
+	}
+	for _, a := range p.Audience {
+		if slices.Contains(s.issuers, a) {
+			return nil
+		}
+	}
+	return &Error{Code: TokenInvalid, Reason: "token for another audience", Principal: &Principal{Mount: p.Mount, Kind: p.Kind}}
+}
+
 // permitted checks what a rule asks beyond a good token.
 func (s *Service) permitted(r *AuthenticateRequest, p *Principal) error {
-	if err := s.forThisIssuer(p); err != nil {
+	if err := s.ForThisIssuer(p); err != nil {
 		return err
 	}
 	e := &Error{Principal: p}
@@ -303,7 +330,7 @@ func (s *Service) Alive(ctx context.Context, p *Principal) error {
 		case errors.Is(err, ErrNoRow):
 			return refuse(TokenRevoked, "no row")
 		case err != nil:
-			return storeErr(err)
+			return StoreError(err)
 		case t.RevokedAt != 0 || t.Suspended:
 			return refuse(TokenRevoked, "token revoked or suspended")
 		case subj == nil || !subj.Live() || subj.Type != TypeApplication:
@@ -311,12 +338,7 @@ func (s *Service) Alive(ctx context.Context, p *Principal) error {
 		}
 		return nil
 	}
-	if s.revoked.deadToken(p.TokenID) || p.Parent != "" && s.revoked.deadToken(p.Parent) {
-		return refuse(TokenRevoked, "fact")
-	}
-	sid := p.Session.String()
-	if s.revoked.deadSession(p.Session, sid, p.Subject.ID, p.Subject.Account) ||
-		p.ClientID != "" && s.revoked.deadSession(p.Session, sid, p.ClientID, "") {
+	if s.factOn(p) {
 		return refuse(TokenRevoked, "fact")
 	}
 	return nil
