@@ -54,6 +54,7 @@ func toxic(kind string, attributes map[string]any, streams ...string) func(*link
 
 var harms = []harm{
 	{"latency", []int{1}, false, toxic("latency", map[string]any{"latency": 100, "jitter": 80}, "upstream", "downstream")},
+	{"slow", []int{1}, false, toxic("latency", map[string]any{"latency": 500}, "upstream", "downstream")},
 	{"bandwidth", []int{1}, false, toxic("bandwidth", map[string]any{"rate": 30}, "upstream", "downstream")},
 	{"slow_close", []int{1}, false, toxic("slow_close", map[string]any{"delay": 2000}, "upstream", "downstream")},
 	{"reset_peer", []int{1}, false, toxic("reset_peer", map[string]any{"timeout": 700}, "upstream", "downstream")},

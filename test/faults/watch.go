@@ -44,6 +44,11 @@ type watch struct {
 	problem []string
 }
 
+// undecided is how long a node that is cut off may think about a request. It
+// takes about two seconds to be sure that a link is silent; the rest is for a
+// machine that is busy.
+const undecided = 5 * time.Second
+
 // seen is one answer of a node.
 type seen struct {
 	at, end time.Time // of the request, of its answer
@@ -191,6 +196,9 @@ func (w *watch) judge(cut, lifted time.Time) networkFigure {
 				continue
 			}
 			nf.SlowestS = max(nf.SlowestS, s.end.Sub(s.at).Seconds())
+			if took := s.end.Sub(s.at); nf.Harmed && w.harm.cut && took > undecided {
+				w.problem = append(w.problem, fmt.Sprintf("node %d, cut off from its store, left a request without an answer for %.1f s", node+1, took.Seconds()))
+			}
 			if s.end.After(lifted) {
 				continue // what answered it need not have been the harmed link
 			}
