@@ -1,8 +1,9 @@
 // Package secrets_test plants secrets of every kind in every input of a running
 // server and looks for them in everything that leaves it or stays on its disk:
 // logs, answers that are not theirs, metrics, the database with its write-ahead
-// log, the audit log as exported and shipped, backups, and what the command
-// line prints. None may be found, in any encoding.
+// log (SQLite's and PostgreSQL's, and what PostgreSQL's own log tells), the
+// audit log as exported and shipped, the facts journal, backups, and what the
+// command line prints. None may be found, in any encoding.
 package secrets_test
 
 import (
@@ -28,6 +29,7 @@ import (
 
 	"github.com/sallyport/sallyport/client"
 	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/store/pgtest"
 	"github.com/sallyport/sallyport/test/sut"
 )
 
@@ -86,11 +88,15 @@ func (p planted) absentFrom(t *testing.T, where string, content []byte) {
 
 type world struct {
 	*testing.T
-	ctx    context.Context
-	s      *sut.Server
-	found  planted
-	client *admin.OAuthClient
-	web    *http.Client
+	ctx     context.Context
+	s       *sut.Server
+	found   planted
+	client  *admin.OAuthClient
+	web     *http.Client
+	dir     string          // everything the server leaves is below it
+	pg      *pgtest.Server  // nil with the embedded store
+	typed   map[string]bool // the secrets that stood where a name belongs
+	revoked string          // a user whose sessions were ended
 }
 
 const callback = "https://app.example/callback"
@@ -99,38 +105,49 @@ func TestSecurity58_NoSecretLeaves(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds and runs a server")
 	}
+	w := begin(t)
+	w.start()
+	w.plant()
+	w.strangers()
+	w.search()
+	w.s.Stop()
+	w.disk("sallyport.db")
+}
+
+// begin makes a world whose server is still to be started.
+func begin(t *testing.T) *world {
+	t.Helper()
 	dir := t.TempDir()
 	binary, err := sut.Build(t.Context(), dir, "cmd/sallyport")
 	if err != nil {
 		t.Fatal(err)
 	}
-	shipped := filepath.Join(dir, "shipped.jsonl")
-	s, err := sut.NewServer(binary, dir, "--log-level", "debug", "--log-format", "json", "--audit-ship", "file://"+shipped)
+	s, err := sut.NewServer(binary, dir, "--log-level", "debug", "--log-format", "json", "--audit-ship", "file://"+filepath.Join(dir, "shipped.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{T: t, ctx: t.Context(), s: s, found: planted{}}
+	w := &world{T: t, ctx: t.Context(), s: s, found: planted{}, dir: dir, typed: map[string]bool{}}
 	master := w.found.add("master key", strings.Repeat("5eb1f00dcafe0123", 4))
 	s.Env = append(s.Env, "SALLYPORT_MASTER_KEY="+master)
-	if _, err := s.Start(t.Context()); err != nil {
-		t.Fatal(err)
+	return w
+}
+
+func (w *world) start() {
+	w.Helper()
+	if _, err := w.s.Start(w.ctx); err != nil {
+		w.Fatal(err)
 	}
-	defer s.Kill()
+	w.Cleanup(w.s.Kill)
 	jar, err := cookiejar.New(nil)
 	if err != nil {
-		t.Fatal(err)
+		w.Fatal(err)
 	}
 	w.web = &http.Client{Jar: jar, Timeout: 30 * time.Second, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
-		if !strings.HasPrefix(r.URL.String(), s.URL) {
+		if !strings.HasPrefix(r.URL.String(), w.s.URL) {
 			return http.ErrUseLastResponse
 		}
 		return nil
 	}}
-	w.plant()
-	w.strangers()
-	w.search(shipped)
-	s.Stop()
-	w.disk()
 }
 
 // plant makes what holds secrets and uses each.
@@ -157,6 +174,10 @@ func (w *world) plant() {
 		w.found.add("Netography "+kind, text(neto, kind))
 	}
 	w.form("/api/auth/bearer/refresh", url.Values{"refresh_token": {text(neto, "refresh_token")}})
+	// The next is for the facts journal.
+	w.post("/users/"+robot.ID+"/disable", map[string]any{}, nil)
+	w.revoked = robot.ID
+	w.post("/users/"+robot.ID+"/enable", map[string]any{}, nil)
 	w.apiKey()
 	w.oauth(pw)
 }
@@ -247,7 +268,10 @@ func (w *world) strangers() {
 	}
 	for _, path := range []string{"/token", "/api/users/login"} {
 		w.send("POST", path, "application/json", jsonBody(map[string]string{"username": "rosalind", "password": canary("wrong password at " + path)}), nil)
-		w.send("POST", path, "application/json", jsonBody(map[string]string{"username": canary("password typed as the name at " + path), "password": "x"}), nil)
+		typed := canary("password typed as the name at " + path)
+		w.typed[typed] = true
+		w.send("POST", path, "application/json", jsonBody(map[string]string{"username": typed, "password": "x"}), nil)
+		w.send("POST", path, "application/json", strings.NewReader(`{"username":"rosalind\u0000","password":"`+canary("password for a name with NUL at "+path)+`"}`), nil)
 		w.send("POST", path, "application/json", strings.NewReader(`{"username":"rosalind","password":"`+canary("password in broken JSON at "+path)), nil)
 		w.send("POST", path, "application/json", strings.NewReader(`{"username":"rosalind","password":["`+canary("password of a wrong type at "+path)+`"]}`), nil)
 		w.send("POST", path, "text/plain", strings.NewReader(canary("body of another type at "+path)), nil)
@@ -287,6 +311,10 @@ func (w *world) strangers() {
 	_ = w.s.Admin().Post(w.ctx, "/users", admin.NewUser{Username: "weak", Password: canary("weak password")[:14]}, nil) // it is refused
 	delete(w.found, "weak password")
 	w.found.add("refused password", canary("weak password")[:14])
+	for _, taken := range []admin.NewUser{{Username: "rosalind"}, {Username: "rosie", Email: "rosalind"}, {Username: "x\x00y"}, {Username: "r", Type: "neither"}} {
+		taken.Password = canary("password of a user who cannot be made: " + taken.Username)
+		_ = w.s.Admin().Post(w.ctx, "/users", taken, nil) // refused, or not: its password is what counts
+	}
 	_ = w.s.Admin().Post(w.ctx, "/tokens/inspect", map[string]string{"token": canary("token to inspect")}, nil) // its words are not kept
 	_ = w.s.Admin().Post(w.ctx, "/keys/import", map[string]any{"mount": "itempath", "kind": "access", "secret": canary("secret to import")}, nil)
 }
@@ -296,7 +324,7 @@ func bearer(tok string) func(*http.Request) {
 }
 
 // search looks at what the running server tells.
-func (w *world) search(shipped string) {
+func (w *world) search() {
 	_, metrics := w.send("GET", w.s.Private()+"/metrics", "", nil, nil)
 	w.found.absentFrom(w.T, "the metrics", metrics)
 	for _, args := range [][]string{
@@ -317,27 +345,31 @@ func (w *world) search(shipped string) {
 		}
 		w.found.absentFrom(w.T, "sallyport "+strings.Join(args, " "), out)
 	}
-	backup := filepath.Join(filepath.Dir(shipped), "backup")
-	if out, err := w.s.CLI(w.ctx, "", "backup", backup); err == nil {
-		raw, err := os.ReadFile(backup)
-		if err != nil {
-			w.Error(err)
-		}
-		w.found.absentFrom(w.T, "a backup", raw)
-	} else {
-		w.Logf("no backup was looked at: %v %s", err, out)
+	var last admin.User
+	w.post("/users", admin.NewUser{Username: "last", Password: w.found["password"]}, &last)
+	if out, err := w.s.CLI(w.ctx, "", "backup", filepath.Join(w.dir, "backup")); err != nil {
+		w.Fatalf("%v %s", err, out)
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	exported, err := w.s.CLI(w.ctx, "", "audit", "export")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(w.dir, "exported"), exported, 0o600)
+	}
+	if err != nil {
+		w.Error(err)
+	}
+	deadline := time.Now().Add(time.Minute)
 	for {
-		if raw, err := os.ReadFile(shipped); err == nil && len(raw) > 0 {
-			w.found.absentFrom(w.T, "the shipped audit log", raw)
+		if raw, err := os.ReadFile(filepath.Join(w.dir, "shipped.jsonl")); err == nil && bytes.Contains(raw, []byte(last.ID)) {
 			break
 		}
 		if time.Now().After(deadline) {
-			w.Error("nothing was shipped")
+			w.Error("the last user was not shipped")
 			break
 		}
 		time.Sleep(100 * time.Millisecond)
+	}
+	if w.pg != nil {
+		return
 	}
 	for _, name := range []string{"sallyport.db", "sallyport.db-wal"} {
 		raw, err := os.ReadFile(filepath.Join(w.s.Data, name))
@@ -349,8 +381,15 @@ func (w *world) search(shipped string) {
 }
 
 // disk looks at everything the server left, its log first.
-func (w *world) disk() {
-	err := filepath.WalkDir(filepath.Dir(w.s.Data), func(path string, d fs.DirEntry, err error) error {
+func (w *world) disk(more ...string) {
+	// What is no secret must be found, or the place is not read as it is written.
+	control := map[string]string{
+		"server.log": `"msg":"request"`, "shipped.jsonl": "rosalind", "exported": "rosalind", "backup": "rosalind", "facts.journal": w.revoked,
+	}
+	for _, name := range more {
+		control[name] = "rosalind"
+	}
+	err := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !d.Type().IsRegular() || filepath.Base(path) == "sallyport" || strings.HasSuffix(path, "/lock") {
 			return err
 		}
@@ -358,15 +397,22 @@ func (w *world) disk() {
 		if err == nil && len(raw) > 0 {
 			w.found.absentFrom(w.T, filepath.Base(path), raw)
 		}
+		if bytes.Contains(raw, []byte(control[filepath.Base(path)])) {
+			delete(control, filepath.Base(path))
+		}
 		return err
 	})
 	if err != nil {
 		w.Error(err)
 	}
+	for name, text := range control {
+		w.Errorf("%s is not there, or does not hold %q, which is no secret", name, text)
+	}
 	log, err := os.ReadFile(w.s.Log)
 	if err != nil || bytes.Count(log, []byte(`"msg":"request"`)) < 50 {
 		w.Errorf("the log tells of too few requests: %v", err)
 	}
+	w.Logf("%d secrets were looked for", len(w.found))
 	if len(w.found) < 60 {
 		w.Errorf("only %d secrets were planted", len(w.found))
 	}
