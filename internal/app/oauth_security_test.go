@@ -153,7 +153,7 @@ func TestSecurity21_RedirectURI(t *testing.T) {
 		"https://app.example:443/cb": false, "https://app.example:8443/cb": false, "http://app.example/cb": false,
 		"https://app.example.evil.example/cb": false, "https://evil.example/cb": false, "https://app.example/cb#x": false,
 		"https://user@app.example/cb": false, "http://127.0.0.1:1/other": false, "http://127.0.0.2:1/cb": false,
-		"http://127.0.0.1:1@evil.example/cb": false, "https://127.0.0.1:1/cb": false, "http://localhost:1/cb": false,
+		"http://127.0.0.1:1@evil.example/cb": false, "http://127.0.0.1:99999/cb": false, "http://127.0.0.1:0/cb": false, "https://127.0.0.1:1/cb": false, "http://localhost:1/cb": false,
 		"http://[::1]:1/cb": false, "http://[::1]:1/cb?x=2": false, "com.example.app:/cb2": false, "": false,
 		"https://app.example/cb\n": false, "https://app.example/%63b": false, "HTTPS://app.example/cb": false,
 	} {

@@ -176,10 +176,10 @@ type clientListCmd struct {
 }
 
 func (c *clientListCmd) Run(e *env) error {
-	t := &table{head: []string{"ID", "NAME", "ACCOUNT", "STATE", "TYPE", "AUTH", "GRANTS", "SCOPES"}}
+	t := &table{head: []string{"ID", "NAME", "ACCOUNT", "STATE", "TYPE", "GRANTS"}}
 	none := "There are no OAuth clients. `sallyport client add NAME` makes one."
 	return list(e, "/clients", values("account", c.Account), none, t, func(o admin.OAuthClient) {
-		t.add(o.ID, o.Name, o.Account, o.State, o.Type, o.Auth, shortGrants(o.Grants), strings.Join(o.Scopes, " "))
+		t.add(o.ID, o.Name, o.Account, o.State, o.Type, shortGrants(o.Grants))
 	})
 }
 

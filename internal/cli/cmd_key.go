@@ -44,8 +44,8 @@ func (c *keyListCmd) Run(e *env) error {
 
 // keySetArg names a set of keys.
 type keySetArg struct {
-	Mount string `arg:"" help:"Mount whose tokens they sign; oauth for those of OAuth."`
-	Kind  string `arg:"" help:"Kind of token: access, refresh, id or application."`
+	Mount string `arg:"" help:"Mount whose tokens they sign. Not of a mount: oauth (tokens of OAuth), browser (logins at our pages), _feed (revocations); see key list."`
+	Kind  string `arg:"" help:"What they sign: access, refresh, id or application tokens, or revocations."`
 }
 
 func (a *keySetArg) set() admin.KeySet { return admin.KeySet{Mount: a.Mount, Kind: a.Kind} }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/token"
@@ -119,6 +120,8 @@ func checkRedirectURI(raw string) error {
 		return errors.New("it has a fragment")
 	case u.User != nil:
 		return errors.New("it has a user name")
+	case !portIn(u):
+		return errors.New("it has no port from 1 to 65535")
 	case strings.ContainsRune(raw, '*'):
 		return errors.New("it has a wildcard; redirect URIs are compared exactly")
 	case u.Scheme == "https" && u.Hostname() != "":
@@ -131,6 +134,15 @@ func checkRedirectURI(raw string) error {
 		return nil
 	}
 	return errors.New("its scheme is neither https, http on loopback, nor an app's own in reverse domain form such as com.example.app")
+}
+
+// portIn says that the port of a URI, if it names one, is one that there is.
+func portIn(u *url.URL) bool {
+	if u.Port() == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && n > 0
 }
 
 func isASCII(s string) bool {
