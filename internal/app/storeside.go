@@ -83,7 +83,7 @@ func (e *engine) openPostgres(ctx context.Context, cfg *config.Config, o Options
 		URL: cfg.Store.Reveal(), Now: e.now, Node: node, Serve: serve, Logger: e.log,
 		Pooler: postgres.Pooler(cfg.Postgres.Pooler), MaxConns: cfg.Postgres.Connections,
 		StatementTimeout: cfg.Postgres.StatementTimeout, LockTimeout: cfg.Postgres.LockTimeout,
-		OneAtATime: o.OneAtATime,
+		OneAtATime: o.OneAtATime, Ballast: int64(cfg.Ballast),
 	})
 	if err != nil {
 		return fmt.Errorf("the store %s: %w", cfg.Store, err)

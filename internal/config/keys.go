@@ -353,7 +353,7 @@ func bindOperation(c *Config) []Key {
 		},
 		{
 			Name: "ballast", Kind: KindInt, Default: "16777216", ptr: &c.Ballast, check: intBetween(0, 1<<30),
-			Doc: "How many bytes of the data directory's disk are kept back, so that revocations can be written when it is full. 0 keeps none.",
+			Doc: "How many bytes of the store's disk are kept back, by a file in the data directory or a table in PostgreSQL, so that revocations can be written when it is full. 0 keeps none.",
 		},
 		{
 			Name: "log.format", Kind: KindString, Default: "auto", ptr: &c.Log.Format, check: oneOf("auto", "json", "text"),

@@ -254,8 +254,8 @@ func (d *diskFull) whileFull(ctx context.Context, f *diskFigure, live, doomed []
 		f.Writes++
 		f.Written += count(d.refresh(ctx, &live[i%len(live)]))
 	}
-	if d.pg != nil {
-		return ended // whether it can do these is PostgreSQL's to say
+	if d.pg != nil && len(cluster.Server(filepath.Join(d.pg.Dir, "data"))) == 0 {
+		return ended // it found no room for its log and stopped, and all that with it
 	}
 	if f.Verified < f.Asked {
 		d.report.violate("cycle %d: on a full disk %d of %d tokens of live sessions were not called good", d.crew.Round, f.Asked-f.Verified, f.Asked)

@@ -72,7 +72,7 @@ func (s *Store) SetAccountState(ctx context.Context, p *core.SetAccountStatePara
 		}
 	}
 	var a *core.Account
-	err := s.multi(ctx, func(t *tx) (err error) {
+	err := s.ending(ctx, p.State != core.Active, func(t *tx) (err error) {
 		a, err = t.accountState(p)
 		return err
 	})
@@ -118,7 +118,7 @@ func (s *Store) endAccountSessions(ctx context.Context, p *core.SetAccountStateP
 	const chunk = 200
 	for {
 		var n int
-		err := s.multi(ctx, func(t *tx) error {
+		err := s.ending(ctx, true, func(t *tx) error {
 			ended, err := t.revokeRows(ending{reason: "account", now: p.Now}, `SELECT s.key FROM sessions s JOIN accounts a ON a.id = s.account
 				WHERE s.account = $1 AND s.revoked_at = 0 AND s.epoch < a.ended_fact LIMIT $2`, p.ID, chunk)
 			n = len(ended)

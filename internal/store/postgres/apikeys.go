@@ -128,7 +128,7 @@ func (s *Store) ListAPIKeys(ctx context.Context, q core.APIKeyQuery) (all []*cor
 // ChangeAPIKey implements core.APIKeys.
 func (s *Store) ChangeAPIKey(ctx context.Context, p *core.ChangeAPIKeyParams) (*core.APIKey, error) {
 	var k core.APIKey
-	err := s.multi(ctx, func(t *tx) error {
+	err := s.ending(ctx, p.EndSessions, func(t *tx) error {
 		rec, err := scanAPIKey(t.row(apiKeySelect+`WHERE k.id = $1 AND k.state <> 'deleted' FOR NO KEY UPDATE OF k`, p.ID))
 		if err != nil {
 			return err

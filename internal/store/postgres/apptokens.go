@@ -170,7 +170,7 @@ func (s *Store) ChangeApplicationToken(ctx context.Context, p *core.ChangeApplic
 	}
 	query := `UPDATE app_tokens SET ` + change + ` = $1 WHERE id = $2 AND revoked_at = 0 RETURNING ` + appTokenColumns
 	var a *core.ApplicationToken
-	err := s.multi(ctx, func(t *tx) (err error) {
+	err := s.ending(ctx, p.Action != core.TokenResume, func(t *tx) (err error) {
 		// The fact depends on the user too, whose row is locked before those of
 		// its tokens by every step that changes both.
 		if _, err := t.exec(`SELECT 1 FROM users u JOIN app_tokens t ON t.user_id = u.id WHERE t.id = $1 FOR NO KEY UPDATE OF u`, p.ID); err != nil {

@@ -63,6 +63,9 @@ func (s *Store) chainLoose(ctx context.Context) {
 			return
 		case <-s.loose:
 		}
+		if s.turnedAway() != nil {
+			continue // until the ballast is back
+		}
 		part, cancel := s.bounded(ctx, 2*s.cfg.StatementTimeout)
 		err := s.chain(part, s.node)
 		cancel()

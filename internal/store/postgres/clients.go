@@ -111,7 +111,7 @@ func (s *Store) ListClients(ctx context.Context, q core.ClientQuery) (all []*cor
 // ChangeClient implements core.Clients.
 func (s *Store) ChangeClient(ctx context.Context, p *core.ChangeClientParams) (*core.OAuthClient, error) {
 	var c core.OAuthClient
-	err := s.multi(ctx, func(t *tx) error {
+	err := s.ending(ctx, p.EndSessions, func(t *tx) error {
 		c = p.Client
 		if c.State == core.Deleted {
 			c.Secrets, c.JWKS = nil, nil

@@ -182,7 +182,7 @@ func (s *Store) GrantOf(ctx context.Context, key [16]byte) (*core.SessionGrant, 
 // RevokeGrants implements core.AuthCodes.
 func (s *Store) RevokeGrants(ctx context.Context, p *core.RevokeGrantsParams) (int, error) {
 	var n int
-	err := s.multi(ctx, func(t *tx) error {
+	err := s.ending(ctx, true, func(t *tx) error {
 		end := ending{reason: p.Reason, purgeAt: p.FactPurgeAt, now: p.Now}
 		var ended []core.SessionID
 		var err error

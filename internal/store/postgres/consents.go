@@ -63,7 +63,7 @@ func (s *Store) ListConsents(ctx context.Context, user string) (all []*core.Cons
 
 // DeleteConsent implements core.Consents.
 func (s *Store) DeleteConsent(ctx context.Context, p *core.DeleteConsentParams) error {
-	return s.multi(ctx, func(t *tx) error {
+	return s.ending(ctx, true, func(t *tx) error {
 		// Codes that are being made, or redeemed, for this user come first.
 		if _, err := t.exec(lockUser, p.User); err != nil {
 			return err

@@ -9,7 +9,7 @@ import (
 // AddFact implements core.Facts.
 func (s *Store) AddFact(ctx context.Context, p *core.AddFactParams) (*core.Fact, error) {
 	var f core.Fact
-	err := s.multi(ctx, func(t *tx) error {
+	err := s.ending(ctx, true, func(t *tx) error {
 		if r := p.Renumber; r != nil {
 			if err := t.renumber(r, p.Now); err != nil {
 				return err
@@ -36,7 +36,7 @@ func (s *Store) AddFact(ctx context.Context, p *core.AddFactParams) (*core.Fact,
 
 // SkipFacts implements core.Facts.
 func (s *Store) SkipFacts(ctx context.Context, p *core.SkipFactsParams) error {
-	return s.multi(ctx, func(t *tx) error {
+	return s.ending(ctx, true, func(t *tx) error {
 		t.audit(p.Now, p.Event)
 		t.news = newsRows
 		if err := t.flush(); err != nil {

@@ -14,6 +14,9 @@ type fault struct {
 // WriteFault implements core.Store: the server's refusal of a write for want of
 // space or memory, until a write succeeds.
 func (s *Store) WriteFault() error {
+	if err := s.turnedAway(); err != nil {
+		return err
+	}
 	s.fault.mu.Lock()
 	defer s.fault.mu.Unlock()
 	return s.fault.err

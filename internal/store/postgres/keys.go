@@ -49,7 +49,7 @@ func (s *Store) ChangeKey(ctx context.Context, p *core.ChangeKeyParams) error {
 	default:
 		return fmt.Errorf("%w: no key goes to the state %q", core.ErrStoreUnavailable, p.To)
 	}
-	return s.multi(ctx, func(t *tx) error {
+	return s.ending(ctx, p.To == core.KeyDropped, func(t *tx) error {
 		var mount, kind string
 		err := t.row(`SELECT mount, kind FROM signing_keys WHERE id = $1 AND state = $2 FOR UPDATE`, p.ID, string(p.From)).Scan(&mount, &kind)
 		if isNoRow(err) {

@@ -13,9 +13,9 @@ import (
 	"github.com/sallyport/sallyport/internal/core"
 )
 
-// A link that refuses or resets fails at once. One that swallows what is sent
-// (a cable pulled, a firewall that drops) is only silent, and every request
-// would wait for its own time limit. So one asks the server for all, twice a
+// A link that swallows what is sent (a cable pulled, a firewall that drops) is
+// only silent, and every request would wait for its own time limit; where
+// connections are reset or refused, it would try again some times. So one asks the server for all, twice a
 // second, and when nothing has come from it for some time, over any connection,
 // the link counts as dead: what waits is given up, what comes is refused at
 // once, until that one gets an answer. A slow link is not silent, and neither
@@ -122,10 +122,8 @@ func (c *notedConn) Read(b []byte) (int, error) {
 func (s *Store) watchLink(ctx context.Context) {
 	var c *pgx.Conn
 	defer func() { hangUp(c) }()
-	tick := time.NewTicker(linkEvery)
-	defer tick.Stop()
-	for {
-		err := s.askedOnce(ctx, func(ctx context.Context) (err error) {
+	for asked := steadyMS(); ; {
+		err := s.askedOnce(ctx, asked, func(ctx context.Context) (err error) {
 			c, err = s.ask(ctx, c)
 			return err
 		})
@@ -137,18 +135,24 @@ func (s *Store) watchLink(ctx context.Context) {
 				s.log.Info("store: the server answers again")
 			}
 		}
+		wait := linkEvery
+		if s.link.err() != nil {
+			wait = linkTick
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(wait):
+		}
+		if err == nil || sqlState(err) != "" {
+			asked = steadyMS() // a new question; one that failed goes on
 		}
 	}
 }
 
 // askedOnce waits for the answer to a question, and declares the link dead when
 // nothing at all has come for too long.
-func (s *Store) askedOnce(ctx context.Context, ask func(context.Context) error) error {
-	asked := steadyMS()
+func (s *Store) askedOnce(ctx context.Context, asked int64, ask func(context.Context) error) error {
 	done := make(chan error, 1)
 	go func() { done <- ask(ctx) }()
 	tick := time.NewTicker(linkTick)
@@ -156,15 +160,20 @@ func (s *Store) askedOnce(ctx context.Context, ask func(context.Context) error) 
 	for {
 		select {
 		case err := <-done:
+			s.judgeLink(ctx, asked)
 			return err
 		case <-tick.C:
+			s.judgeLink(ctx, asked)
 		}
-		if ctx.Err() == nil && silent(asked, s.link.heard.Load(), steadyMS()) && s.link.die() {
-			s.log.Warn("store: nothing comes from the server; requests are refused until something does", "silent_for", linkPatience)
-			// Those connections may stay silent when the others speak again.
-			s.pool.Reset()
-			s.aside.Reset()
-		}
+	}
+}
+
+func (s *Store) judgeLink(ctx context.Context, asked int64) {
+	if ctx.Err() == nil && silent(asked, s.link.heard.Load(), steadyMS()) && s.link.die() {
+		s.log.Warn("store: nothing comes from the server; requests are refused until something does", "silent_for", linkPatience)
+		// Those connections may stay silent when the others speak again.
+		s.pool.Reset()
+		s.aside.Reset()
 	}
 }
 

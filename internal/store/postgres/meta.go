@@ -21,7 +21,7 @@ func (s *Store) MetaGet(ctx context.Context, name string) (value string, err err
 // MetaSetOnce implements core.Meta.
 func (s *Store) MetaSetOnce(ctx context.Context, name, value string) (string, error) {
 	var inForce string
-	err := s.multi(ctx, func(t *tx) error {
+	err := s.ending(ctx, true, func(t *tx) error {
 		// Who sets the same name meanwhile is waited for, and then seen.
 		if _, err := t.exec(`INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, name, value); err != nil {
 			return err
@@ -59,7 +59,7 @@ func (s *Store) Issuers(ctx context.Context) (all []string, err error) {
 // AddIssuer implements core.Meta.
 func (s *Store) AddIssuer(ctx context.Context, issuer string, now int64) (int64, error) {
 	var number int64
-	err := s.multi(ctx, func(t *tx) error {
+	err := s.ending(ctx, true, func(t *tx) error {
 		err := t.row(`SELECT number FROM issuers WHERE issuer = $1`, issuer).Scan(&number)
 		if !isNoRow(err) {
 			return err
@@ -85,7 +85,7 @@ func (s *Store) AddIssuer(ctx context.Context, issuer string, now int64) (int64,
 // SyncMounts implements core.Meta.
 func (s *Store) SyncMounts(ctx context.Context, now int64, mounts []core.MountRow) ([]core.MountRow, error) {
 	var all []core.MountRow
-	err := s.multi(ctx, func(t *tx) (err error) {
+	err := s.ending(ctx, true, func(t *tx) (err error) {
 		for i := range mounts {
 			m := &mounts[i]
 			_, err := t.exec(`INSERT INTO mounts (id, contract, host, prefix, account, first_seen_at, seen_at) VALUES ($1, $2, $3, $4, $5, $6, $6)

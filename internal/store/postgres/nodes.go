@@ -166,7 +166,7 @@ func scanNode(row scanner, more ...any) (n Node, err error) {
 // becomes, this node's, for as long as asked.
 func (s *Store) Lease(ctx context.Context, name string, length time.Duration) (mine bool, err error) {
 	var n int64
-	err = s.single(ctx, true, func(c *conn) (err error) {
+	err = s.always(ctx, true, func(c *conn) (err error) {
 		n, err = c.exec(`INSERT INTO leases AS l (name, node, held_until) VALUES ($1, $2, `+nowMS+` + $3)
 			ON CONFLICT (name) DO UPDATE SET node = excluded.node, held_until = excluded.held_until
 			WHERE l.node = excluded.node OR l.held_until < `+nowMS, name, s.node, length.Milliseconds())
@@ -179,7 +179,7 @@ func (s *Store) Lease(ctx context.Context, name string, length time.Duration) (m
 // before anybody finds the log shorter than what was heard.
 func (s *Store) heal(ctx context.Context) error {
 	s.log.Warn("store: the server was promoted; numbers of revocations leap, in case it had lost some")
-	return s.single(ctx, true, func(c *conn) error {
+	return s.always(ctx, true, func(c *conn) error {
 		_, err := c.exec(`UPDATE fact_counter SET last = last + $1, timeline = `+s.timeline+` WHERE timeline NOT IN (0, `+s.timeline+`)`, factLeap)
 		return err
 	})

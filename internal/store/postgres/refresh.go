@@ -58,13 +58,14 @@ func scanMoved(row scanner) (int, *core.RefreshResult, error) {
 // no verdict writes and a reader answers.
 func (s *Store) RefreshSession(ctx context.Context, p *core.RefreshParams) (*core.RefreshResult, error) {
 	var res *core.RefreshResult
-	var err error
+	err := s.turnedAway()
 	switch {
 	case !p.Policy.Rotates:
 		err = s.view(ctx, func(c *conn) (err error) {
 			res, err = judge(c, p)
 			return err
 		})
+	case err != nil:
 	case s.group != nil:
 		res, err = s.group.refresh(ctx, p)
 	default:
@@ -143,7 +144,11 @@ func (s *Store) unmoved(ctx context.Context, p *core.RefreshParams) (*core.Refre
 	default:
 		return res, nil
 	}
-	err = s.transact(ctx, func(t *tx) error {
+	carryOut := s.transact
+	if res.Verdict == core.RefreshReused {
+		carryOut = s.transactEnding
+	}
+	err = carryOut(ctx, func(t *tx) error {
 		sess, subj, err := t.lockSession(p.ID.Key, `FOR NO KEY UPDATE`)
 		if err != nil && !isNoRow(err) {
 			return err

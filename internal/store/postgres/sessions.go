@@ -245,7 +245,7 @@ func (s *Store) ListSessions(ctx context.Context, q core.SessionQuery) (all []*c
 // not yet purged are ended too: access tokens of theirs may still live.
 func (s *Store) RevokeSessions(ctx context.Context, p *core.RevokeSessionsParams) (int, error) {
 	var n int
-	err := s.multi(ctx, func(t *tx) error {
+	err := s.ending(ctx, true, func(t *tx) error {
 		end := ending{reason: p.Reason, purgeAt: p.FactPurgeAt, now: p.Now}
 		var ended []core.SessionID
 		var err error

@@ -135,6 +135,15 @@ func guarded(ctx context.Context, run func(context.Context) error) (err error) {
 // single hands over a step of one statement, which commits by itself. A step
 // that is idempotent runs again when its outcome is unknown.
 func (s *Store) single(ctx context.Context, idempotent bool, run func(*conn) error) error {
+	if err := s.turnedAway(); err != nil {
+		return err
+	}
+	return s.always(ctx, idempotent, run)
+}
+
+// always is single also while the disk is full: for what keeps nodes in order
+// and overwrites in place.
+func (s *Store) always(ctx context.Context, idempotent bool, run func(*conn) error) error {
 	return s.submit(ctx, func(ctx context.Context) error {
 		for n := 0; ; n++ {
 			err := s.attemptSingle(ctx, run)
@@ -189,6 +198,9 @@ func (s *Store) committed(steps int) {
 // multi hands over a step that is a transaction. run may run several times,
 // each time on what the last one left: nothing.
 func (s *Store) multi(ctx context.Context, run func(*tx) error) error {
+	if err := s.turnedAway(); err != nil {
+		return err
+	}
 	return s.submit(ctx, func(ctx context.Context) error { return s.transact(ctx, run) })
 }
 

@@ -40,6 +40,9 @@ type Config struct {
 	MaxConns         int           // of the pool for steps; 0 = 10. Serving takes 3 more.
 	StatementTimeout time.Duration // 0 = 10 s; no step takes longer
 	LockTimeout      time.Duration // 0 = 3 s; how long a step waits for a row that another changes
+	// Ballast is how many bytes of the database's disk are kept back for what
+	// ends something; 0 = none. Serving nodes look after it.
+	Ballast int64
 
 	// OneAtATime sends every refresh as a statement of its own. It is there to
 	// measure what coalescing gains.
@@ -76,6 +79,7 @@ type Store struct {
 	ears    ears
 	fault   fault
 	link    link
+	ballast ballast
 
 	steps, batches atomic.Uint64
 	lastCommit     atomic.Int64
@@ -139,6 +143,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.chores.Go(func() { s.weigh(work) })
 	if cfg.Serve {
 		s.chores.Go(func() { s.watchLink(work) })
+		if cfg.Ballast > 0 {
+			s.chores.Go(func() { s.tendBallast(work) })
+		}
 	}
 	if cfg.Serve && cfg.Pooler == NoPooler {
 		s.chores.Go(func() { s.listen(work) })
@@ -169,7 +176,7 @@ func (s *Store) open(ctx context.Context) error {
 // establish writes what every store has from its first moment.
 func (s *Store) establish(ctx context.Context) error {
 	now := s.now()
-	err := s.multi(ctx, func(t *tx) error {
+	err := s.ending(ctx, true, func(t *tx) error {
 		incarnation := core.NewID("in_")
 		n, err := t.exec(`INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, core.MetaIncarnation, incarnation)
 		if err != nil {
@@ -222,7 +229,7 @@ func (s *Store) Ping(ctx context.Context) error {
 func (s *Store) Stats() core.StoreStats {
 	return core.StoreStats{
 		Steps: s.steps.Load(), Batches: s.batches.Load(), Queue: s.group.waiting(),
-		SizeBytes: s.size.Load(), LastCommit: s.lastCommit.Load(),
+		SizeBytes: s.size.Load(), LastCommit: s.lastCommit.Load(), Ballast: s.ballast.held.Load(),
 	}
 }
 

@@ -115,7 +115,7 @@ func (t *tx) lockUser(id string) (*core.User, error) {
 // ChangeUser implements core.Users.
 func (s *Store) ChangeUser(ctx context.Context, p *core.ChangeUserParams) (*core.User, error) {
 	var after core.User
-	err := s.multi(ctx, func(t *tx) error {
+	err := s.ending(ctx, p.Effects.EndSessions, func(t *tx) error {
 		before, err := t.lockUser(p.ID)
 		if err != nil {
 			return err
@@ -221,7 +221,7 @@ func (t *tx) userEffects(p *core.ChangeUserParams) error {
 
 // DeleteUser implements core.Users.
 func (s *Store) DeleteUser(ctx context.Context, p *core.DeleteUserParams) error {
-	return s.multi(ctx, func(t *tx) error {
+	return s.ending(ctx, true, func(t *tx) error {
 		u, err := t.lockUser(p.ID)
 		if err != nil {
 			return err
