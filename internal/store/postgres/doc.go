@@ -22,6 +22,11 @@
 // know that it is no primary any more, so hearing facts demands that a write
 // of this node was confirmed within the last second (nodes.go).
 //
+// What a step only finds, and answers with, it confirms as if it had written it
+// (confirm.go). While nothing comes from the server, steps are refused at once
+// (link.go). When its disk is full, what ends something is given the room of a
+// table that is kept for that (ballast.go).
+//
 // Audit events get their place in the hash chain of their node within a second
 // of their commit (audit.go).
 //

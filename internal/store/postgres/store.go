@@ -37,7 +37,7 @@ type Config struct {
 	Logger *slog.Logger // nil = say nothing
 
 	Pooler           Pooler        // "" = NoPooler
-	MaxConns         int           // of the pool for steps; 0 = 10. Serving takes 3 more.
+	MaxConns         int           // of the pool for steps; 0 = 10. Serving takes 4 more.
 	StatementTimeout time.Duration // 0 = 10 s; no step takes longer
 	LockTimeout      time.Duration // 0 = 3 s; how long a step waits for a row that another changes
 	// Ballast is how many bytes of the database's disk are kept back for what
