@@ -100,13 +100,17 @@ func load(ctx context.Context, to dump.Target, in io.Reader, progress dump.Progr
 	if err := to.BeginLoad(ctx, mark); err != nil {
 		return nil, err
 	}
+	loading := &dump.Loading{To: to}
 	report, err := readBackup(r, progress, func(t *dump.Table, rows [][]any) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		return to.LoadRows(ctx, t, rows)
+		return loading.LoadRows(ctx, t, rows)
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := loading.Flush(ctx); err != nil {
 		return nil, err
 	}
 	if err := to.BuildIndexes(ctx, buildingIndexes(progress)); err != nil {

@@ -154,7 +154,7 @@ func (s *scale) weight(ctx context.Context, one *sized) (float64, error) {
 }
 
 // load fills a store table by table, closing it after users and after sessions
-// to see what they take.
+// to see what they take. Their indexes are built at the end, and added to it.
 func (s *scale) load(ctx context.Context, one *sized) error {
 	from, err := s.open(ctx, s.seed.Data, "")
 	if err != nil {
@@ -166,19 +166,21 @@ func (s *scale) load(ctx context.Context, one *sized) error {
 		return err
 	}
 	defer func() { _ = view.Close() }() // as above
+	people := func(n string) bool { return n == "users" || n == "login_names" }
+	sessions := func(n string) bool { return n == "sessions" }
 	at := 0.0
 	for _, part := range []struct {
-		name    string
 		tables  func(name string) bool
 		perItem *float64
 		items   int64
+		last    bool
 	}{
-		{"what each store has", func(n string) bool { return n != "users" && n != "login_names" && n != "sessions" && !later(n) }, nil, 0},
-		{"users", func(n string) bool { return n == "users" || n == "login_names" }, &one.UserBytes, s.usersOf(one)},
-		{"sessions", func(n string) bool { return n == "sessions" }, &one.SessionBytes, one.Sessions},
-		{"the rest", later, nil, 0},
+		{tables: func(n string) bool { return !people(n) && !sessions(n) && !later(n) }}, // what each store has
+		{tables: people, perItem: &one.UserBytes, items: s.usersOf(one)},
+		{tables: sessions, perItem: &one.SessionBytes, items: one.Sessions},
+		{tables: later, last: true},
 	} {
-		if err := s.loadPart(ctx, one, view, part.tables, part.name == "the rest"); err != nil {
+		if err := s.loadPart(ctx, one, view, part.tables, part.last); err != nil {
 			return err
 		}
 		size, err := s.weight(ctx, one)
@@ -190,7 +192,13 @@ func (s *scale) load(ctx context.Context, one *sized) error {
 		}
 		at, one.DiskMB = size, size/1e6
 	}
-	return nil
+	if one.Sessions == 0 {
+		return nil
+	}
+	indexes, err := s.indexWeights(ctx, one)
+	one.UserBytes += float64(indexes["users"]+indexes["login_names"]) / float64(s.usersOf(one))
+	one.SessionBytes += float64(indexes["sessions"]) / float64(one.Sessions)
+	return err
 }
 
 // later are tables that refer to users or sessions.

@@ -59,8 +59,12 @@ func (p Progress) Tell(table string, done, total int64) {
 	}
 }
 
-// batchRows is how many rows travel together.
-const batchRows = 5000
+// batchRows is how many rows travel together. Keys come in no order, and each
+// changes a page of their index: of many rows some share one.
+const batchRows = 20_000
+
+// tellRows is after how many rows that are only read progress is told.
+const tellRows = 1000
 
 // counted reads how many rows each table has.
 func counted(ctx context.Context, s Snapshot) (counts map[string]int64, total int64, err error) {
@@ -139,7 +143,7 @@ func Sums(ctx context.Context, s Snapshot, progress Progress) (map[string]Sum, e
 			}
 			buf = appendRow(buf[:0], row)
 			sum.add(buf)
-			if done++; done%batchRows == 0 {
+			if done++; done%tellRows == 0 {
 				progress.Tell(t.Name, done, total)
 			}
 			return nil
@@ -153,6 +157,37 @@ func Sums(ctx context.Context, s Snapshot, progress Progress) (map[string]Sum, e
 	return sums, nil
 }
 
+// Loading gives rows that come in small parts to a Target in larger ones.
+type Loading struct {
+	To    Target
+	table *Table
+	rows  [][]any
+}
+
+// LoadRows takes rows, which are then its own. They may wait until Flush.
+func (l *Loading) LoadRows(ctx context.Context, t *Table, rows [][]any) error {
+	if t != l.table {
+		if err := l.Flush(ctx); err != nil {
+			return err
+		}
+		l.table = t
+	}
+	if l.rows = append(l.rows, rows...); len(l.rows) < batchRows {
+		return nil
+	}
+	return l.Flush(ctx)
+}
+
+// Flush loads what waits.
+func (l *Loading) Flush(ctx context.Context) error {
+	if len(l.rows) == 0 {
+		return nil
+	}
+	err := l.To.LoadRows(ctx, l.table, l.rows)
+	l.rows = nil
+	return err
+}
+
 // batch gathers copies of rows.
 type batch struct {
 	table *Table
@@ -162,7 +197,7 @@ type batch struct {
 }
 
 // batchBytes bounds a batch of long rows.
-const batchBytes = 4 << 20
+const batchBytes = 16 << 20
 
 func (b *batch) add(row []any) error {
 	if err := b.table.check(row); err != nil {

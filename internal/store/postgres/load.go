@@ -66,12 +66,12 @@ func (s *Store) LoadRows(ctx context.Context, table *dump.Table, rows [][]any) e
 		return s.loadCounters(ctx, rows)
 	}
 	if len(rows) >= loadMany {
-		err := s.multi(ctx, func(t *tx) error { return t.loadNew(table, rows) })
+		err := s.unhurried(ctx, func(t *tx) error { return t.loadNew(table, rows) })
 		if !errors.Is(err, errNotNew) {
 			return err
 		}
 	}
-	err := s.multi(ctx, func(t *tx) error { return t.loadOver(table, rows) })
+	err := s.unhurried(ctx, func(t *tx) error { return t.loadOver(table, rows) })
 	if sqlState(err) != "21000" || len(rows) == 1 {
 		return err
 	}

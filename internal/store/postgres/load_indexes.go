@@ -119,21 +119,29 @@ func (s *Store) BuildIndexes(ctx context.Context, progress dump.Progress) error 
 }
 
 func (s *Store) buildIndex(ctx context.Context, i asideIndex) error {
-	if err := s.enter(); err != nil {
-		return err
-	}
-	defer s.running.Done()
-	return outward(s.transact(ctx, func(t *tx) error {
-		_, err := t.exec(`SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true)`)
-		if err != nil {
-			return err
-		}
+	return s.unhurried(ctx, func(t *tx) error {
 		// Somebody else may go on with the same loading.
 		var there bool
 		if err := t.row(`SELECT to_regclass($1) IS NOT NULL`, i.Name).Scan(&there); err != nil || there {
 			return err
 		}
-		_, err = t.exec(i.SQL)
+		_, err := t.exec(i.SQL)
 		return err
+	})
+}
+
+// unhurried is multi for a step of a loading: it may take as long as it takes,
+// and ends with its caller.
+func (s *Store) unhurried(ctx context.Context, run func(*tx) error) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.running.Done()
+	return outward(s.transact(ctx, func(t *tx) error {
+		_, err := t.exec(`SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true)`)
+		if err != nil {
+			return err
+		}
+		return run(t)
 	}))
 }
