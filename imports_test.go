@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,9 +28,9 @@ var rules = []rule{
 	{pkg: "internal/cli", may: []string{"internal/app", "internal/contract", "internal/config", "internal/core", "internal/admin", "internal/token", "internal/password"}, why: "the CLI speaks to the handlers of admin; it never opens a store"},
 	{pkg: "internal/app", may: []string{"internal/...", "contracts", "verify", "client"}, why: "the wiring is the one place that knows all parts"},
 	{pkg: "internal/contract", may: []string{"internal/core", "internal/httpd", "internal/token", "contracts"}, why: "edges never know each other, nor an adapter"},
-	{pkg: "internal/oauth", may: []string{"internal/core", "internal/httpd", "internal/token"}, why: "edges never know each other, nor an adapter"},
+	{pkg: "internal/oauth", may: []string{"internal/core", "internal/core/authserver", "internal/httpd", "internal/token"}, why: "edges never know each other, nor an adapter"},
 	{pkg: "internal/gateway", may: []string{"internal/core", "internal/httpd", "internal/token"}, why: "the words of a contract come through an interface that app fills"},
-	{pkg: "internal/admin", may: []string{"internal/core", "internal/httpd", "internal/token"}, why: "edges never know each other, nor an adapter"},
+	{pkg: "internal/admin", may: []string{"internal/core", "internal/core/authserver", "internal/httpd", "internal/token"}, why: "edges never know each other, nor an adapter"},
 	{pkg: "internal/console", may: []string{"internal/core", "internal/httpd"}, why: "edges never know each other, nor an adapter"},
 	{pkg: "internal/store/...", may: []string{"internal/core", "internal/jose", "internal/token", "internal/store/..."}, why: "adapters know the domain and no edge"},
 	{pkg: "internal/keyring", may: []string{"internal/blocklist", "internal/core", "internal/jose", "internal/token"}, why: "adapters know the domain and no edge"},
@@ -37,6 +38,11 @@ var rules = []rule{
 	{
 		pkg: "internal/core", may: []string{"internal/password", "internal/limit", "internal/token"},
 		why:    "the rules know no wire, no SQL and no file, or they could not be tested without them",
+		banned: []string{"net/http", "database/sql", "os", "github.com/prometheus/..."},
+	},
+	{
+		pkg: "internal/core/authserver", may: []string{"internal/core", "internal/token"},
+		why:    "rules like those of core, which stands below and never calls back but through core.PerClient",
 		banned: []string{"net/http", "database/sql", "os", "github.com/prometheus/..."},
 	},
 	{pkg: "internal/auditship", may: []string{"internal/core"}, why: "an adapter: it knows the domain and no edge"},
@@ -59,6 +65,30 @@ var rules = []rule{
 		banned: []string{"github.com/...", "golang.org/...", "modernc.org/...", "go.uber.org/...", "pgregory.net/..."},
 	},
 	{pkg: "test/...", may: []string{"internal/...", "verify", "client", "contracts", "test/sut", "test/clients", "test/figures", "test/faults/..."}, why: "harnesses drive the whole"},
+}
+
+// TestEngineIsForRules: core.Engine signs what it is told to sign, so nobody but
+// the wiring gets one, to hand it to the rules beneath core.
+func TestEngineIsForRules(t *testing.T) {
+	const wiring = "internal/app/engine.go"
+	given := false
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		if err != nil || !strings.Contains(string(source), ".Engine()") && !strings.Contains(string(source), "core.Engine{") {
+			return err
+		}
+		if path = filepath.ToSlash(path); path != wiring {
+			t.Errorf("%s takes a core.Engine; rules get theirs from %s", path, wiring)
+		}
+		given = given || path == wiring
+		return nil
+	})
+	if err != nil || !given {
+		t.Errorf("%s: no core.Engine is given: %v", wiring, err)
+	}
 }
 
 func matches(pattern, pkg string) bool {

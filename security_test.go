@@ -90,7 +90,7 @@ func TestRequirements(t *testing.T) {
 // comparesSecrets are the files where a secret that somebody sent is compared
 // with ours.
 var comparesSecrets = []string{
-	"internal/core/client_auth.go", "internal/core/exchange.go", "internal/core/oauth_code_grant.go", "internal/oauth/browser_cookies.go",
+	"internal/core/authserver/clientauth.go", "internal/core/exchange.go", "internal/core/authserver/code.go", "internal/oauth/browser_cookies.go",
 	"internal/jose/verify.go", "internal/token/shared.go", "internal/password/kdf.go",
 }
 
@@ -117,7 +117,7 @@ func TestSecurity59_ConstantTime(t *testing.T) {
 			t.Errorf("%s compares a secret, and not in constant time", path)
 		}
 	}
-	for _, dir := range []string{"core", "oauth", "jose", "token", "password", "keyring", "admin", "gateway", "httpd", "contract", "../verify", "../client"} {
+	for _, dir := range []string{"core", "core/authserver", "oauth", "jose", "token", "password", "keyring", "admin", "gateway", "httpd", "contract", "../verify", "../client"} {
 		paths, err := filepath.Glob(filepath.Join("internal", dir, "*.go"))
 		if err != nil || len(paths) == 0 {
 			t.Fatalf("%s: %v", dir, err)

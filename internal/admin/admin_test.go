@@ -15,6 +15,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/keyring"
 	"github.com/sallyport/sallyport/internal/password"
 	"github.com/sallyport/sallyport/internal/store/sqlite"
@@ -28,6 +29,7 @@ type fixture struct {
 	h       http.Handler
 	client  *admin.Client
 	service *core.Service
+	clients *authserver.Server
 	store   *sqlite.Store
 	now     atomic.Int64
 }
@@ -78,8 +80,9 @@ func setUp(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.clients = authserver.New(authserver.Config{Service: f.service, Engine: f.service.Engine(), Store: f.store, Keys: keys, Now: f.now.Load})
 	f.h = admin.New(admin.Config{
-		Service: f.service, Extras: &extras{},
+		Service: f.service, Clients: f.clients, Extras: &extras{},
 		Actor: func(*http.Request) string { return "operator:1000" },
 	})
 	f.client = admin.NewHandlerClient(f.h)
@@ -213,7 +216,7 @@ func TestSecretsNotRepeated(t *testing.T) {
 // TestNobody: without an actor nothing is answered.
 func TestNobody(t *testing.T) {
 	f := setUp(t)
-	h := admin.New(admin.Config{Service: f.service, Extras: &extras{}, Actor: func(*http.Request) string { return "" }})
+	h := admin.New(admin.Config{Service: f.service, Clients: f.clients, Extras: &extras{}, Actor: func(*http.Request) string { return "" }})
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/admin/v1/users", nil))
 	if w.Code != http.StatusUnauthorized {

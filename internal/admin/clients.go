@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
@@ -105,8 +106,8 @@ func milliseconds(field string, seconds int64) (int64, error) {
 	return seconds * 1000, nil
 }
 
-func (n *NewOAuthClient) core() (core.NewClient, error) {
-	out := core.NewClient{Account: n.Account, OAuthClient: core.OAuthClient{
+func (n *NewOAuthClient) core() (authserver.NewClient, error) {
+	out := authserver.NewClient{Account: n.Account, OAuthClient: core.OAuthClient{
 		Name: n.Name, Type: core.ClientType(n.Type), Auth: core.ClientAuth(n.Auth), JWKS: jwksText(n.JWKS), RedirectURIs: n.RedirectURIs,
 		PostLogoutRedirectURIs: n.PostLogoutRedirectURIs, Grants: n.Grants, Scopes: n.Scopes, Audiences: n.Audiences,
 		IDTokenAlg: token.Algorithm(n.IDTokenAlg), RequireConsent: n.RequireConsent, IntrospectAll: n.IntrospectAll,
@@ -134,8 +135,8 @@ func jwksText(raw json.RawMessage) []byte {
 	return raw
 }
 
-func (in *OAuthClientChange) core() (core.ClientPatch, error) {
-	p := core.ClientPatch{
+func (in *OAuthClientChange) core() (authserver.ClientPatch, error) {
+	p := authserver.ClientPatch{
 		Name: in.Name, RedirectURIs: in.RedirectURIs, PostLogoutRedirectURIs: in.PostLogoutRedirectURIs, Grants: in.Grants,
 		Scopes: in.Scopes, Audiences: in.Audiences, RequireConsent: in.RequireConsent, IntrospectAll: in.IntrospectAll,
 	}
@@ -166,7 +167,7 @@ func (in *OAuthClientChange) core() (core.ClientPatch, error) {
 
 func (a *api) listClients(c *call) error {
 	return listInAccounts(a, c, func(account, after string, n int) ([]*core.ClientRecord, error) {
-		return a.svc.ListClients(c.ctx, core.ClientQuery{Account: account, After: after, Limit: n})
+		return a.clients.ListClients(c.ctx, core.ClientQuery{Account: account, After: after, Limit: n})
 	}, func(o *core.ClientRecord, shortname string) (OAuthClient, string) {
 		return oauthClientOf(&o.OAuthClient, shortname), o.ID
 	})
@@ -184,7 +185,7 @@ func (a *api) createClient(c *call) error {
 	if err != nil {
 		return err
 	}
-	made, err := a.svc.CreateClient(c.ctx, c.actor, n)
+	made, err := a.clients.CreateClient(c.ctx, c.actor, n)
 	if err != nil {
 		return err
 	}
@@ -198,7 +199,7 @@ func (a *api) lookupClient(c *call) error {
 	if err != nil {
 		return err
 	}
-	rec, err := a.svc.LookupClient(c.ctx, q.Get("account"), q.Get("ref"))
+	rec, err := a.clients.LookupClient(c.ctx, q.Get("account"), q.Get("ref"))
 	if err != nil {
 		return err
 	}
@@ -206,7 +207,7 @@ func (a *api) lookupClient(c *call) error {
 }
 
 func (a *api) getClient(c *call) error {
-	rec, err := a.svc.FindClient(c.ctx, c.r.PathValue("id"))
+	rec, err := a.clients.FindClient(c.ctx, c.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -222,11 +223,11 @@ func (a *api) updateClient(c *call) error {
 	if err != nil {
 		return err
 	}
-	rec, err := a.svc.FindClient(c.ctx, c.r.PathValue("id"))
+	rec, err := a.clients.FindClient(c.ctx, c.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	after, err := a.svc.UpdateClient(c.ctx, c.actor, rec.ID, patch)
+	after, err := a.clients.UpdateClient(c.ctx, c.actor, rec.ID, patch)
 	if err != nil {
 		return err
 	}
@@ -242,7 +243,7 @@ func (a *api) rotateClient(c *call) error {
 	if err != nil {
 		return err
 	}
-	made, err := a.svc.RotateClientSecret(c.ctx, c.actor, c.r.PathValue("id"), ms)
+	made, err := a.clients.RotateClientSecret(c.ctx, c.actor, c.r.PathValue("id"), ms)
 	if err != nil {
 		return err
 	}
@@ -256,11 +257,11 @@ func (a *api) setClientState(state core.State) endpoint {
 		if err := c.body(&struct{}{}); err != nil {
 			return err
 		}
-		rec, err := a.svc.FindClient(c.ctx, c.r.PathValue("id"))
+		rec, err := a.clients.FindClient(c.ctx, c.r.PathValue("id"))
 		if err != nil {
 			return err
 		}
-		after, err := a.svc.SetClientState(c.ctx, c.actor, rec.ID, state)
+		after, err := a.clients.SetClientState(c.ctx, c.actor, rec.ID, state)
 		if err != nil {
 			return err
 		}
@@ -269,7 +270,7 @@ func (a *api) setClientState(state core.State) endpoint {
 }
 
 func (a *api) deleteClient(c *call) error {
-	if err := a.svc.DeleteClient(c.ctx, c.actor, c.r.PathValue("id")); err != nil {
+	if err := a.clients.DeleteClient(c.ctx, c.actor, c.r.PathValue("id")); err != nil {
 		return err
 	}
 	return c.noContent()

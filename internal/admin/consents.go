@@ -3,7 +3,7 @@ package admin
 import (
 	"net/http"
 
-	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 )
 
 // Consent is a user's word that an OAuth client may have a scope.
@@ -15,7 +15,7 @@ type Consent struct {
 	UpdatedAt  Time     `json:"updated_at"`
 }
 
-func consentOf(c *core.NamedConsent) *Consent {
+func consentOf(c *authserver.NamedConsent) *Consent {
 	return &Consent{
 		Client: c.Client, ClientName: c.ClientName, Scopes: append([]string{}, c.Scope...),
 		CreatedAt: Time(c.CreatedAt), UpdatedAt: Time(c.UpdatedAt),
@@ -31,7 +31,7 @@ func (a *api) listConsents(c *call) error {
 	if err != nil {
 		return err
 	}
-	list, err := a.svc.ConsentsOf(c.ctx, u.ID)
+	list, err := a.clients.ConsentsOf(c.ctx, u.ID)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (a *api) withdrawConsent(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.svc.WithdrawConsent(c.ctx, c.actor, u.ID, c.r.PathValue("client")); err != nil {
+	if err := a.clients.WithdrawConsent(c.ctx, c.actor, u.ID, c.r.PathValue("client")); err != nil {
 		return err
 	}
 	return c.noContent()

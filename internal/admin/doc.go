@@ -4,8 +4,8 @@
 //
 // How the pieces move: [New] builds one http.Handler from a table of routes.
 // A route decodes strictly (unknown and repeated members are refused), calls
-// one or two methods of [Service], which is core.Service, and answers with the
-// types of wire.go. Errors are RFC 9457 problems, made in one place from the
+// one or two methods of [Service], which is core.Service, or of [Clients], which
+// is authserver.Server, and answers with the types of wire.go. Errors are RFC 9457 problems, made in one place from the
 // code of the core's error. Every act carries a core.Actor, whose name the
 // surface that publishes the handler supplies: over the administration socket
 // it is the user id that the kernel vouches for.

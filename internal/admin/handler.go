@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/httpd"
 )
 
@@ -48,21 +49,24 @@ type Service interface {
 	DeleteAPIKey(ctx context.Context, actor core.Actor, id string) error
 	SetAPIKeyState(ctx context.Context, actor core.Actor, id string, state core.State) error
 
-	CreateClient(ctx context.Context, actor core.Actor, n core.NewClient) (*core.MadeClient, error)
-	FindClient(ctx context.Context, id string) (*core.ClientRecord, error)
-	LookupClient(ctx context.Context, account, ref string) (*core.ClientRecord, error)
-	ListClients(ctx context.Context, q core.ClientQuery) ([]*core.ClientRecord, error)
-	UpdateClient(ctx context.Context, actor core.Actor, id string, patch core.ClientPatch) (*core.OAuthClient, error)
-	RotateClientSecret(ctx context.Context, actor core.Actor, id string, overlapMS int64) (*core.MadeClient, error)
-	SetClientState(ctx context.Context, actor core.Actor, id string, state core.State) (*core.OAuthClient, error)
-	DeleteClient(ctx context.Context, actor core.Actor, id string) error
-
-	ConsentsOf(ctx context.Context, user string) ([]core.NamedConsent, error)
-	WithdrawConsent(ctx context.Context, actor core.Actor, user, client string) error
-
 	InspectToken(ctx context.Context, raw string) (*core.Inspection, error)
 	ListAudit(ctx context.Context, q core.AuditQuery) ([]core.AuditRecord, error)
 	AuditHeads(ctx context.Context) ([]core.AuditRecord, error)
+}
+
+// Clients is what the API needs of authserver.Server.
+type Clients interface {
+	CreateClient(ctx context.Context, actor core.Actor, n authserver.NewClient) (*authserver.MadeClient, error)
+	FindClient(ctx context.Context, id string) (*core.ClientRecord, error)
+	LookupClient(ctx context.Context, account, ref string) (*core.ClientRecord, error)
+	ListClients(ctx context.Context, q core.ClientQuery) ([]*core.ClientRecord, error)
+	UpdateClient(ctx context.Context, actor core.Actor, id string, patch authserver.ClientPatch) (*core.OAuthClient, error)
+	RotateClientSecret(ctx context.Context, actor core.Actor, id string, overlapMS int64) (*authserver.MadeClient, error)
+	SetClientState(ctx context.Context, actor core.Actor, id string, state core.State) (*core.OAuthClient, error)
+	DeleteClient(ctx context.Context, actor core.Actor, id string) error
+
+	ConsentsOf(ctx context.Context, user string) ([]authserver.NamedConsent, error)
+	WithdrawConsent(ctx context.Context, actor core.Actor, user, client string) error
 }
 
 // Extras is what the API offers beyond the core; app knows the answers.
@@ -79,6 +83,7 @@ type Extras interface {
 // Config is what the API stands on. All but Log is needed.
 type Config struct {
 	Service Service
+	Clients Clients
 	Extras  Extras
 	Keys    Keys
 	// Actor names who sends the request, for the audit log: "operator:1000".
@@ -89,20 +94,24 @@ type Config struct {
 	Log    *slog.Logger
 }
 
-var _ Service = (*core.Service)(nil)
+var (
+	_ Service = (*core.Service)(nil)
+	_ Clients = (*authserver.Server)(nil)
+)
 
 type api struct {
-	svc    Service
-	extras Extras
-	keys   Keys
-	actor  func(*http.Request) string
-	backup func(ctx context.Context, out io.Writer) error
-	log    *slog.Logger
+	svc     Service
+	clients Clients
+	extras  Extras
+	keys    Keys
+	actor   func(*http.Request) string
+	backup  func(ctx context.Context, out io.Writer) error
+	log     *slog.Logger
 }
 
 // New builds the handler. Its paths begin with Prefix.
 func New(cfg Config) http.Handler {
-	a := &api{svc: cfg.Service, extras: cfg.Extras, keys: cfg.Keys, actor: cfg.Actor, backup: cfg.Backup, log: cfg.Log}
+	a := &api{svc: cfg.Service, clients: cfg.Clients, extras: cfg.Extras, keys: cfg.Keys, actor: cfg.Actor, backup: cfg.Backup, log: cfg.Log}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}

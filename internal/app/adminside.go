@@ -16,7 +16,7 @@ import (
 // whoever runs the command.
 func (a *App) adminHandler(running bool) http.Handler {
 	return admin.New(admin.Config{
-		Service: a.engine.service, Extras: &extras{a, running}, Keys: keySide{a.engine}, Log: a.opts.Logger, Backup: a.Backup,
+		Service: a.engine.service, Clients: a.engine.auth, Extras: &extras{a, running}, Keys: keySide{a.engine}, Log: a.opts.Logger, Backup: a.Backup,
 		Actor: func(r *http.Request) string {
 			uid := os.Getuid()
 			if running {

@@ -3,7 +3,7 @@
 // end-to-end tests start the same value.
 //
 // The pieces move like this. openEngine opens data directory, master key,
-// keyring and core.Service; loadMounts compiles contract files and registers
+// keyring, core.Service and authserver.Server; loadMounts compiles contract files and registers
 // each mount with the service; routes puts contracts, our own paths and the
 // gateway on one public handler; New gives all of it to httpd. Nothing here
 // decides anything about a credential.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/journal"
 	"github.com/sallyport/sallyport/internal/keyring"
 	"github.com/sallyport/sallyport/internal/limit"
@@ -31,6 +32,7 @@ type engine struct {
 	keys    *keyring.Keyring
 	hasher  *password.Hasher
 	service *core.Service
+	auth    *authserver.Server
 	metrics *metrics
 	log     *slog.Logger
 	now     func() int64
@@ -165,6 +167,7 @@ func (e *engine) openService(ctx context.Context, cfg *config.Config, o Options,
 	if err != nil {
 		return err
 	}
+	e.auth = authserver.New(authserver.Config{Service: e.service, Engine: e.service.Engine(), Store: e.store, Keys: e.keys, Now: e.now})
 	e.metrics.watch(e.store, e.hasher)
 	if e.journal != nil {
 		e.metrics.watchJournal(e.journal, e.service)

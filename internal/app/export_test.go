@@ -4,10 +4,14 @@ import (
 	"context"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 )
 
 // Service lets tests do what no endpoint offers them.
 func (a *App) Service() *core.Service { return a.engine.service }
+
+// AuthServer lets tests do what no endpoint offers them.
+func (a *App) AuthServer() *authserver.Server { return a.engine.auth }
 
 // CloseStore takes the store away from a running server.
 func (a *App) CloseStore() error { return a.engine.store.Close() }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/httpd"
 	"github.com/sallyport/sallyport/internal/keyring"
 	"github.com/sallyport/sallyport/internal/oauth"
@@ -49,6 +50,7 @@ type feedNews interface {
 type feed struct {
 	news    feedNews
 	service *core.Service
+	clients *authserver.Server
 	keys    *keyring.Keyring
 	now     func() int64
 	steady  func() int64  // milliseconds of a clock that nobody sets
@@ -68,7 +70,7 @@ type feedReader struct {
 }
 
 func newFeed(e *engine) *feed {
-	return &feed{news: e.service, service: e.service, keys: e.keys, now: e.now, steady: steadyClock(), ended: make(chan struct{}), readers: map[string]*feedReader{}}
+	return &feed{news: e.service, service: e.service, clients: e.auth, keys: e.keys, now: e.now, steady: steadyClock(), ended: make(chan struct{}), readers: map[string]*feedReader{}}
 }
 
 // stop answers whoever waits; later polls do not wait.
@@ -133,7 +135,7 @@ func (f *feed) reader(r *http.Request) (string, error) {
 		return "", err
 	}
 	if cred != nil {
-		return f.service.FeedClient(r.Context(), cred)
+		return f.clients.FeedClient(r.Context(), cred)
 	}
 	raw, err := oauth.BearerToken(r)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
@@ -218,17 +219,17 @@ var gridEndpoints = []struct {
 	{"netography refresh", true, formAt("/api/auth/bearer/refresh", nil, "refresh_token", "TOKEN"), []string{"netography refresh"}},
 	{"code grant", true, formAt("/oauth2/token", gridClient, "grant_type", "authorization_code", "code", "TOKEN", "redirect_uri", callback, "code_verifier", verifier), []string{"code"}},
 	{"refresh grant", true, formAt("/oauth2/token", gridClient, "grant_type", "refresh_token", "refresh_token", "TOKEN"), []string{"oauth refresh"}},
-	{"exchange grant", false, formAt("/oauth2/token", gridClient, "grant_type", core.GrantExchange, "subject_token", "TOKEN", "subject_token_type", core.TypeAccessToken), []string{"oauth access"}},
+	{"exchange grant", false, formAt("/oauth2/token", gridClient, "grant_type", core.GrantExchange, "subject_token", "TOKEN", "subject_token_type", authserver.TypeAccessToken), []string{"oauth access"}},
 	{"assertion grant", true, formAt("/oauth2/token", nil, "grant_type", core.GrantAssertion, "assertion", "TOKEN"), nil},
 	{"client secret", false, func(g *grid, tok string) bool {
 		return g.post("/oauth2/token", nil, form("grant_type", "client_credentials", "client_id", g.rs.ID, "client_secret", tok)).status == 200
 	}, nil},
 	{"the hosted pages", false, func(g *grid, tok string) bool {
-		_, err := g.app.Service().Browser(g.t.Context(), tok, &coreClient)
+		_, err := g.app.AuthServer().Browser(g.t.Context(), tok, &coreClient)
 		return err == nil
 	}, []string{"browser cookie"}},
 	{"logout hint", false, func(g *grid, tok string) bool {
-		_, _, _, err := g.app.Service().IDTokenHint(tok)
+		_, _, _, err := g.app.AuthServer().IDTokenHint(tok)
 		return err == nil
 	}, []string{"oauth id"}},
 	// Status lists are public, and the administration is not on this listener:

@@ -12,6 +12,7 @@ import (
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/contract"
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/keyring"
 	"github.com/sallyport/sallyport/internal/token"
 )
@@ -83,7 +84,7 @@ func (e *engine) enableOAuth(ctx context.Context, cfg *config.Config, serving bo
 	if !cfg.OAuth.Enabled {
 		return nil
 	}
-	oc := core.OAuthConfig{
+	oc := authserver.Options{
 		GraceMS: cfg.Sessions.Grace.Milliseconds(), BrowserMS: cfg.OAuth.LoginLifetime.Milliseconds(), BrowserIdleMS: cfg.OAuth.LoginIdle.Milliseconds(),
 		NoStatusList: !cfg.OAuth.StatusList,
 	}
@@ -92,7 +93,7 @@ func (e *engine) enableOAuth(ctx context.Context, cfg *config.Config, serving bo
 			return e.keys.Ensure(ctx, []keyring.Need{{Set: set, Algorithm: alg}})
 		}
 	}
-	if err := e.service.EnableOAuth(ctx, oc); err != nil {
+	if err := e.auth.Enable(ctx, oc); err != nil {
 		return fmt.Errorf("preparing OAuth: %w", err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 )
 
 // TestOAuthAccounts: a customer's token opens the paths that contracts serve
@@ -42,15 +43,15 @@ mounts:
 	// A client serves the users of its account alone.
 	s.user("acme", "ann", "user")
 	c := s.oauthClient(admin.NewOAuthClient{})
-	rec, err := s.app.Service().FindClient(t.Context(), c.ID)
+	rec, err := s.app.AuthServer().FindClient(t.Context(), c.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := s.app.Service().LoginBrowser(t.Context(), &core.LoginRequest{Account: "acme", Username: "ann", Password: password})
+	b, err := s.app.AuthServer().LoginBrowser(t.Context(), &core.LoginRequest{Account: "acme", Username: "ann", Password: password})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.app.Service().IssueCode(t.Context(), &core.CodeRequest{Client: rec, Browser: b, RedirectURI: callback, Challenge: challengeOf(verifier)})
+	_, err = s.app.AuthServer().IssueCode(t.Context(), &authserver.CodeRequest{Client: rec, Browser: b, RedirectURI: callback, Challenge: challengeOf(verifier)})
 	if core.CodeOf(err) != core.BadCredentials {
 		t.Errorf("a client of another account: %v", err)
 	}

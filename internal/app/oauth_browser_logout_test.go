@@ -123,7 +123,7 @@ func TestWithdrawnConsentInFlight(t *testing.T) {
 	f := page.fields("/oauth2/consent")
 	f.Set("decision", "allow")
 	code := p.b.post("/oauth2/consent", f).code()
-	if err := p.s.app.Service().WithdrawConsent(t.Context(), core.Actor{Name: "test"}, p.user, p.c.ID); err != nil {
+	if err := p.s.app.AuthServer().WithdrawConsent(t.Context(), core.Actor{Name: "test"}, p.user, p.c.ID); err != nil {
 		t.Fatal(err)
 	}
 	p.s.redeem(p.c, code).isError(400, "invalid_grant")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 )
 
 // TestOAuthCodeFlow follows a user's session from the code on: tokens, the API
@@ -130,12 +131,12 @@ func TestOAuthExchange(t *testing.T) {
 	a := s.session(c, "ann", "read", "write")
 	exchange := func(subject string, pairs ...string) *answer {
 		return s.token(c, append([]string{
-			"grant_type", core.GrantExchange, "subject_token", subject, "subject_token_type", core.TypeAccessToken,
+			"grant_type", core.GrantExchange, "subject_token", subject, "subject_token_type", authserver.TypeAccessToken,
 		}, pairs...)...)
 	}
 	s.pass(5 * time.Minute)
 	b := exchange(a.text("access_token"), "scope", "read", "audience", s.url).want(200, "")
-	if b.text("scope") != "read" || b.text("issued_token_type") != core.TypeAccessToken || b.body["expires_in"] != 600.0 || b.body["refresh_token"] != nil {
+	if b.text("scope") != "read" || b.text("issued_token_type") != authserver.TypeAccessToken || b.body["expires_in"] != 600.0 || b.body["refresh_token"] != nil {
 		t.Errorf("the answer is %s", b.raw)
 	}
 	_, cl := unsigned(t, b.text("access_token"))
@@ -154,7 +155,7 @@ func TestOAuthExchange(t *testing.T) {
 	exchange("nonsense").isError(400, "invalid_request")
 	exchange(a.text("access_token"), "actor_token", "x").isError(400, "invalid_request")
 	stranger := s.oauthClient(admin.NewOAuthClient{Name: "stranger", Grants: []string{core.GrantCode, core.GrantExchange}})
-	s.token(stranger, "grant_type", core.GrantExchange, "subject_token", a.text("access_token"), "subject_token_type", core.TypeAccessToken).
+	s.token(stranger, "grant_type", core.GrantExchange, "subject_token", a.text("access_token"), "subject_token_type", authserver.TypeAccessToken).
 		isError(400, "invalid_request")
 
 	// The narrow one dies with the one it came from.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 )
 
 // verifier is the PKCE code_verifier of the tests (RFC 7636 appendix B).
@@ -52,9 +53,9 @@ func (s *server) machine(scopes ...string) *admin.OAuthClient {
 }
 
 // login is a browser login by the tests' password.
-func (s *server) login(name string) *core.BrowserLogin {
+func (s *server) login(name string) *authserver.BrowserLogin {
 	s.t.Helper()
-	b, err := s.app.Service().LoginBrowser(s.t.Context(), &core.LoginRequest{Username: name, Password: password})
+	b, err := s.app.AuthServer().LoginBrowser(s.t.Context(), &core.LoginRequest{Username: name, Password: password})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -62,18 +63,18 @@ func (s *server) login(name string) *core.BrowserLogin {
 }
 
 // code is an authorization code as the authorization endpoint gives it.
-func (s *server) code(c *admin.OAuthClient, b *core.BrowserLogin, scope ...string) string {
+func (s *server) code(c *admin.OAuthClient, b *authserver.BrowserLogin, scope ...string) string {
 	s.t.Helper()
-	svc := s.app.Service()
+	svc := s.app.AuthServer()
 	rec, err := svc.FindClient(s.t.Context(), c.ID)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	scope, err = core.AllowedScope(&rec.OAuthClient, scope, b.Subject.Roles, false)
+	scope, err = authserver.AllowedScope(&rec.OAuthClient, scope, b.Subject.Roles, false)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	code, err := svc.IssueCode(s.t.Context(), &core.CodeRequest{
+	code, err := svc.IssueCode(s.t.Context(), &authserver.CodeRequest{
 		Client: rec, Browser: b, RedirectURI: callback, Challenge: challengeOf(verifier), Nonce: "n-1", Scope: scope,
 	})
 	if err != nil {

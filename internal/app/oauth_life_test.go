@@ -64,11 +64,11 @@ func TestOAuthWithoutRefresh(t *testing.T) {
 func TestOAuthBrowserLogin(t *testing.T) {
 	s := serve(t, "oauth:\n  login_lifetime: 6h\n  login_idle: 1h\n")
 	id := s.user("", "ann", "user")
-	svc := s.app.Service()
+	auth := s.app.AuthServer()
 	b := s.login("ann")
 	alive := func(cookie string) bool {
 		t.Helper()
-		got, err := svc.Browser(t.Context(), cookie, &coreClient)
+		got, err := auth.Browser(t.Context(), cookie, &coreClient)
 		if err == nil && (got.Subject.ID != id || got.AuthTime != b.AuthTime) {
 			t.Errorf("the cookie is %s's, logged in at %d", got.Subject.ID, got.AuthTime)
 		}
@@ -82,7 +82,7 @@ func TestOAuthBrowserLogin(t *testing.T) {
 		if !alive(b.Cookie) {
 			t.Fatal("a login in use ended")
 		}
-		svc.Flush(t.Context())
+		s.app.Service().Flush(t.Context())
 	}
 	s.pass(10 * time.Minute)
 	if alive(b.Cookie) {

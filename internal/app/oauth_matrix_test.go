@@ -7,6 +7,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 )
 
 // coreClient is a caller without an address.
@@ -65,7 +66,7 @@ func TestSecurity09_KindTimesEndpoint(t *testing.T) {
 	}{
 		"code grant":       {oauth(c, "grant_type", "authorization_code", "code", "TOKEN", "redirect_uri", callback, "code_verifier", verifier), []string{"code"}},
 		"refresh grant":    {oauth(c, "grant_type", "refresh_token", "refresh_token", "TOKEN"), []string{"refresh"}},
-		"exchange grant":   {oauth(c, "grant_type", core.GrantExchange, "subject_token", "TOKEN", "subject_token_type", core.TypeAccessToken), []string{"access"}},
+		"exchange grant":   {oauth(c, "grant_type", core.GrantExchange, "subject_token", "TOKEN", "subject_token_type", authserver.TypeAccessToken), []string{"access"}},
 		"assertion grant":  {oauth(nil, "grant_type", core.GrantAssertion, "assertion", "TOKEN"), []string{"assertion"}},
 		"client assertion": {oauth(nil, "grant_type", "client_credentials", "client_assertion_type", assertionType, "client_assertion", "TOKEN"), []string{"assertion"}},
 		"client secret":    {oauth(nil, "grant_type", "client_credentials", "client_id", rs.ID, "client_secret", "TOKEN"), nil},
@@ -83,15 +84,15 @@ func TestSecurity09_KindTimesEndpoint(t *testing.T) {
 			return s.do("POST", "/api/auth/bearer/refresh", "", url.Values{"refresh_token": {tok}}).status == 200
 		}, nil},
 		"browser": {func(tok string) bool {
-			_, err := s.app.Service().Browser(t.Context(), tok, &coreClient)
+			_, err := s.app.AuthServer().Browser(t.Context(), tok, &coreClient)
 			return err == nil
 		}, []string{"cookie"}},
 		"userinfo": {func(tok string) bool {
-			p, err := s.app.Service().OAuthAccess(t.Context(), tok, &coreClient)
+			p, err := s.app.AuthServer().Access(t.Context(), tok, &coreClient)
 			return err == nil && p.Subject.Kind == core.SubjectUser
 		}, []string{"access"}},
 		"logout hint": {func(tok string) bool {
-			_, _, _, err := s.app.Service().IDTokenHint(tok)
+			_, _, _, err := s.app.AuthServer().IDTokenHint(tok)
 			return err == nil
 		}, []string{"id"}},
 	}

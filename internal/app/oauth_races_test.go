@@ -156,13 +156,13 @@ func TestSecurity22_CodeInFlight(t *testing.T) {
 		b := s.login("ann")
 		spent, code := s.code(c, b), s.code(c, b)
 		a := s.redeem(c, spent).want(200, "")
-		if err := s.app.Service().EndBrowser(t.Context(), b, &coreClient); err != nil {
+		if err := s.app.AuthServer().EndBrowser(t.Context(), b, &coreClient); err != nil {
 			t.Fatal(err)
 		}
 		s.redeem(c, code).isError(400, "invalid_grant")
 		s.refreshOAuth(c, a.text("refresh_token")).isError(400, "invalid_grant")
 		s.do("GET", "/v2/things", a.text("access_token"), nil).want(401, "")
-		if _, err := s.app.Service().Browser(t.Context(), b.Cookie, &coreClient); err == nil {
+		if _, err := s.app.AuthServer().Browser(t.Context(), b.Cookie, &coreClient); err == nil {
 			t.Error("the cookie still counts")
 		}
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 )
 
 // The tests of this file carry the numbers of the security requirements that
@@ -131,12 +132,12 @@ func TestSecurity20_PKCE(t *testing.T) {
 	}
 	// The code is not spent by refusals: the honest client still gets in.
 	s.redeem(c, code).want(200, "")
-	rec, err := s.app.Service().FindClient(t.Context(), c.ID)
+	rec, err := s.app.AuthServer().FindClient(t.Context(), c.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, challenge := range []string{"", verifier + "=", strings.Repeat("x", 42), "plain"} {
-		_, err := s.app.Service().IssueCode(t.Context(), &core.CodeRequest{Client: rec, Browser: b, RedirectURI: callback, Challenge: challenge})
+		_, err := s.app.AuthServer().IssueCode(t.Context(), &authserver.CodeRequest{Client: rec, Browser: b, RedirectURI: callback, Challenge: challenge})
 		if core.CodeOf(err) != core.BadRequest {
 			t.Errorf("challenge %q: %v", challenge, err)
 		}
@@ -157,7 +158,7 @@ func TestSecurity21_RedirectURI(t *testing.T) {
 		"http://[::1]:1/cb": false, "http://[::1]:1/cb?x=2": false, "com.example.app:/cb2": false, "": false,
 		"https://app.example/cb\n": false, "https://app.example/%63b": false, "HTTPS://app.example/cb": false,
 	} {
-		if got := core.RedirectAllowed(registered, uri); got != want {
+		if got := authserver.RedirectAllowed(registered, uri); got != want {
 			t.Errorf("%q: %v", uri, got)
 		}
 	}

@@ -79,7 +79,7 @@ func (a *App) routes() (http.Handler, error) {
 
 func (a *App) newOAuth() (*oauth.Handler, error) {
 	c := oauth.Config{
-		Service: a.engine.service, Issuer: a.engine.service.Issuer(), Logger: a.opts.Logger,
+		Service: a.engine.auth, Users: a.engine.service, Issuer: a.engine.service.Issuer(), Logger: a.opts.Logger,
 		Now: a.engine.now, PageKey: a.engine.keys.Derive("oauth pages"),
 	}
 	if file := a.cfg.OAuth.Stylesheet; file != "" {
@@ -229,7 +229,7 @@ func (a *App) newGateway() (*gateway.Gateway, error) {
 		}
 		gc.Mounts = append(gc.Mounts, gateway.Mount{Mount: m.core, Host: m.cfg.Host, Prefix: m.cfg.Prefix, Words: w})
 	}
-	if m := a.engine.service.OAuthMounted(); m != nil {
+	if m := a.engine.auth.Mount(); m != nil {
 		gc.OAuth = &gateway.Mount{Mount: m, Words: bearerWords{}}
 	}
 	if cfg.Gateway.Words != "" {

@@ -7,6 +7,30 @@ import (
 	"github.com/sallyport/sallyport/internal/token"
 )
 
+// The mounts of our own. OAuth's sessions are rows like any contract's, so one
+// gate issues and one engine rotates; a browser's login is a session without
+// refreshes, whose cookie is its refresh token.
+const (
+	OAuthMount   = "oauth"
+	BrowserMount = "browser"
+)
+
+// MaxAccessMS is the longest that access and id tokens of a client live, in
+// milliseconds.
+const MaxAccessMS int64 = 24 * 3600 * 1000
+
+// Scopes of OpenID Connect Core section 5.4 and 11. They are no roles: every
+// user may grant them.
+const (
+	ScopeOpenID  = "openid"
+	ScopeProfile = "profile"
+	ScopeEmail   = "email"
+	ScopeOffline = "offline_access"
+)
+
+// OIDCScopes lists them.
+func OIDCScopes() []string { return []string{ScopeOpenID, ScopeProfile, ScopeEmail, ScopeOffline} }
+
 // ClientType says whether a client can keep a secret (RFC 6749 section 2.1).
 type ClientType string
 
@@ -87,6 +111,14 @@ type ClientSecret struct {
 
 // MayUse reports whether the client was given the grant.
 func (c *OAuthClient) MayUse(grant string) bool { return slices.Contains(c.Grants, grant) }
+
+// ClientEvent starts an audit event about a client.
+func ClientEvent(actor Actor, kind string, c *OAuthClient) Event {
+	ev := actor.Event(kind)
+	ev.Account, ev.Subject = c.Account, c.ID
+	ev.Detail = map[string]string{"name": c.Name}
+	return ev
+}
 
 // ClientRecord is a client and what must be known of its account.
 type ClientRecord struct {

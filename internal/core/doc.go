@@ -10,6 +10,10 @@
 // of a refusal, so that SQL never has to. Signing follows through Keys, in
 // memory.
 //
+// The authorization server's rules (OAuth and OpenID Connect) stand in package
+// authserver, on the steps that Engine offers; their rows, and what the Store
+// does with them, are here with all the others.
+//
 // The package knows no wire: no HTTP, no SQL, no files, no environment. Times
 // are Unix milliseconds and are taken once a call from Service's clock.
 // Ordering is by generation and by fact number, never by clock.

@@ -1,9 +1,6 @@
 package core
 
-import (
-	"context"
-	"slices"
-)
+import "context"
 
 // The revocation feed: resource servers that verify offline learn from it what
 // was revoked. It tells of every account, so its readers are chosen by an
@@ -54,21 +51,4 @@ func (s *Service) FeedReader(ctx context.Context, raw string, c *Client) (string
 		return p.ClientID, nil
 	}
 	return p.Subject.ID, nil
-}
-
-// FeedClient says which OAuth client reads the feed, by its own credentials:
-// a confidential one with RoleRevocations among its scopes. *Error:
-// BadCredentials, ScopeInsufficient.
-func (s *Service) FeedClient(ctx context.Context, cred *ClientCredential) (string, error) {
-	if s.oauth == nil {
-		return "", badClient("OAuth is off")
-	}
-	c, err := s.AuthenticateClient(ctx, cred)
-	if err != nil {
-		return "", err
-	}
-	if c.Type != ClientConfidential || !slices.Contains(c.Scopes, RoleRevocations) {
-		return "", Errorf(ScopeInsufficient, "This client does not have the scope %s", RoleRevocations)
-	}
-	return c.ID, nil
 }

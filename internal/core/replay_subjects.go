@@ -57,7 +57,7 @@ func (r *replay) clients(ctx context.Context) error {
 		c, now := rec.OAuthClient, r.s.now()
 		c.State, c.UpdatedAt = state, now
 		_, err = r.s.store.ChangeClient(ctx, &ChangeClientParams{
-			Client: c, IfVersion: rec.Version, EndSessions: true, FactPurgeAt: r.s.factPurgeAt(now), Now: now, Event: clientEvent(r.actor, "client.disable", &c),
+			Client: c, IfVersion: rec.Version, EndSessions: true, FactPurgeAt: r.s.factPurgeAt(now), Now: now, Event: ClientEvent(r.actor, "client.disable", &c),
 		})
 		if err := r.listed(err, list, id); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
@@ -364,7 +365,7 @@ func TestDeafLogout(t *testing.T) {
 func TestRevokedByAnotherMount(t *testing.T) {
 	one, other := netography("net", core.DefaultAccount), netography("more", core.DefaultAccount)
 	w := newWorld(t, one, other)
-	w.must(w.svc.EnableOAuth(w.ctx, core.OAuthConfig{}))
+	auth := w.authServer()
 	w.user("ann")
 	g := w.in(one, "ann")
 	client := &core.ClientRecord{OAuthClient: core.OAuthClient{ID: "client_x", Account: "ac_default", Type: core.ClientConfidential}}
@@ -375,7 +376,7 @@ func TestRevokedByAnotherMount(t *testing.T) {
 		w.must(err)
 		forged, _, err := w.keys.Sign(core.KeySet{Mount: other.ID, Kind: kind}, jwt(kind, "", 0).Header, raw)
 		w.must(err)
-		w.must(w.svc.RevokeToken(w.ctx, &core.RevokeRequest{Auth: client, Token: forged, Client: from(home)}))
+		w.must(auth.RevokeToken(w.ctx, &authserver.RevokeRequest{Auth: client, Token: forged, Client: from(home)}))
 		if n := len(w.audits("token.revoke")); n != 0 {
 			t.Errorf("%s: %d revocations", kind, n)
 		}
@@ -391,12 +392,12 @@ func TestRevokedByAnotherMount(t *testing.T) {
 func TestApplicationTokenRevokedTwice(t *testing.T) {
 	m := itempath("item", core.DefaultAccount)
 	w := newWorld(t, m)
-	w.must(w.svc.EnableOAuth(w.ctx, core.OAuthConfig{}))
+	auth := w.authServer()
 	w.user("bot", application)
 	app := w.minted(m, w.in(m, "bot").RefreshToken)
 	revoke := func(account string) error {
 		client := &core.ClientRecord{OAuthClient: core.OAuthClient{ID: "client_x", Account: account, Type: core.ClientConfidential}}
-		return w.svc.RevokeToken(w.ctx, &core.RevokeRequest{Auth: client, Token: app.ApplicationToken, Client: from(home)})
+		return auth.RevokeToken(w.ctx, &authserver.RevokeRequest{Auth: client, Token: app.ApplicationToken, Client: from(home)})
 	}
 	w.must(revoke("ac_default"))
 	w.must(revoke("ac_default"))

@@ -68,7 +68,6 @@ type Service struct {
 	networks   *limit.Networks
 	repeats    *limit.Repeats
 
-	oauth   *oauthState  // nil while OAuth is off; set before the listener opens
 	mounts  sync.Map     // id -> *mountRules
 	longest atomic.Int64 // longest lifetime of any token of any mount, ms
 	// longest lifetime of any access token of any mount, ms

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
@@ -161,7 +162,7 @@ func TestRevokedWithoutNumber(t *testing.T) {
 	w := newWorld(t, m)
 	w.user("ann")
 	g := w.in(m, "ann")
-	w.must(w.svc.EnableOAuth(w.ctx, core.OAuthConfig{}))
+	auth := w.authServer()
 	w.sleep(core.StatusBlockMS - 1)
 	g = w.refreshed(m, g.RefreshToken)
 	w.sleep(1)
@@ -174,7 +175,7 @@ func TestRevokedWithoutNumber(t *testing.T) {
 	_, err := w.login(m, "ann", right, home)
 	wantCode(t, err, core.Unavailable)
 	client := &core.ClientRecord{OAuthClient: core.OAuthClient{ID: "client_x", Account: "ac_default", Type: core.ClientConfidential}}
-	w.must(w.svc.RevokeToken(w.ctx, &core.RevokeRequest{Auth: client, Token: g.AccessToken, Client: from(home)}))
+	w.must(auth.RevokeToken(w.ctx, &authserver.RevokeRequest{Auth: client, Token: g.AccessToken, Client: from(home)}))
 	w.refusedCall(g.AccessToken, core.TokenRevoked)
 	again := w.refreshed(m, g.RefreshToken)
 	if uri, _ := statusOf(t, again.AccessToken); uri != "" || again.Session.Status != 0 {

@@ -4,13 +4,13 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 )
 
 // BasicCredential reads a client's id and secret from the Authorization header
 // of a request; nil when it has no header with the scheme Basic. *core.Error
 // for two headers or one that cannot be read.
-func BasicCredential(r *http.Request) (*core.ClientCredential, error) {
+func BasicCredential(r *http.Request) (*authserver.ClientCredential, error) {
 	headers := r.Header.Values("Authorization")
 	if len(headers) == 0 {
 		return nil, nil

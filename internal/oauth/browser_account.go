@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 )
 
 // ownPage begins what a login form carries that leads to the user's own page,
@@ -109,7 +110,7 @@ func (w when) String() string {
 // ISO is the same for programs.
 func (w when) ISO() string { return time.UnixMilli(int64(w)).UTC().Format(time.RFC3339) }
 
-func (b *browser) showAccount(v *visit, login *core.BrowserLogin, cookie string) error {
+func (b *browser) showAccount(v *visit, login *authserver.BrowserLogin, cookie string) error {
 	page := accountPage{User: login.Subject.Username, Action: b.prefix + pathAccount, CSRF: b.formToken("account", cookie, "")}
 	consents, err := b.svc.ConsentsOf(v.ctx(), login.Subject.ID)
 	if err != nil {
@@ -139,7 +140,7 @@ func (b *browser) showAccount(v *visit, login *core.BrowserLogin, cookie string)
 func minute(ms int64) int64 { return ms - ms%60_000 }
 
 // whatSession names what a session is of.
-func whatSession(s *core.OwnSession) string {
+func whatSession(s *authserver.OwnSession) string {
 	switch {
 	case s.Client != "":
 		return s.Client

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 )
 
 // authorize is the authorization endpoint (RFC 6749 section 3.1, OpenID Connect
@@ -60,16 +61,16 @@ func (b *browser) asGet(v *visit, path string) error {
 }
 
 // allowed is the scope that the user can give the client.
-func (q *request) allowed(login *core.BrowserLogin) ([]string, error) {
-	scope, err := core.AllowedScope(&q.client.OAuthClient, q.scope, login.Subject.Roles, false)
+func (q *request) allowed(login *authserver.BrowserLogin) ([]string, error) {
+	scope, err := authserver.AllowedScope(&q.client.OAuthClient, q.scope, login.Subject.Roles, false)
 	if err == nil && len(scope) == 0 && len(q.scope) > 0 {
-		err = &core.Error{Code: core.BadRequest, OAuth: core.OAuthInvalidScope, Message: "Nothing of the scope asked for can be given"}
+		err = &core.Error{Code: core.BadRequest, OAuth: authserver.InvalidScope, Message: "Nothing of the scope asked for can be given"}
 	}
 	return scope, err
 }
 
 // mustAsk says whether the user is to be asked before the client gets anything.
-func (b *browser) mustAsk(v *visit, q *request, login *core.BrowserLogin, scope []string) (bool, error) {
+func (b *browser) mustAsk(v *visit, q *request, login *authserver.BrowserLogin, scope []string) (bool, error) {
 	if q.prompts("consent") || !q.provesItself() {
 		return true, nil
 	}
@@ -91,8 +92,8 @@ func (q *request) provesItself() bool {
 
 // grant sends the client its code. consented says that the user's word, which
 // was just given or found, is what it rests on.
-func (b *browser) grant(v *visit, q *request, login *core.BrowserLogin, scope []string, consented bool) error {
-	code, err := b.svc.IssueCode(v.ctx(), &core.CodeRequest{
+func (b *browser) grant(v *visit, q *request, login *authserver.BrowserLogin, scope []string, consented bool) error {
+	code, err := b.svc.IssueCode(v.ctx(), &authserver.CodeRequest{
 		Client: q.client, Browser: login, RedirectURI: q.redirect, Challenge: q.challenge,
 		Nonce: q.params.Get("nonce"), Scope: scope, Audience: q.audience, Consent: consented,
 	})
@@ -189,7 +190,7 @@ func (b *browser) login(v *visit) error {
 // from it goes over to the new one, also when the old one had ended of itself.
 // Of another user's that lives, what came from it ends too: he is not there any
 // more.
-func (b *browser) replace(v *visit, old, login *core.BrowserLogin) error {
+func (b *browser) replace(v *visit, old, login *authserver.BrowserLogin) error {
 	before := old
 	if before == nil {
 		before = b.svc.BrowserBefore(b.readCookie(v.r, cookieLogin))

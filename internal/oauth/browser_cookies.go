@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 )
 
 // The cookies. With the prefix __Host- a browser takes them only with Secure,
@@ -92,7 +93,7 @@ func (b *browser) checkForm(v *visit, token, purpose, cookie, about string) erro
 
 // who is the login that a browser's cookie stands for; nil for nobody. *Error
 // Unavailable when that cannot be known.
-func (b *browser) who(v *visit) (*core.BrowserLogin, string, error) {
+func (b *browser) who(v *visit) (*authserver.BrowserLogin, string, error) {
 	cookie := b.readCookie(v.r, cookieLogin)
 	if cookie == "" {
 		return nil, "", nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 )
 
 // leaving is a logout request (OpenID Connect RP-Initiated Logout section 2)
@@ -46,7 +47,7 @@ func (b *browser) logout(v *visit) error {
 // user, of a session that came from this browser. Without one anybody's link
 // could end the login, and an id token of another browser may have been found
 // in a log (RP-Initiated Logout section 2 calls it suspect): the user is asked.
-func (b *browser) hinted(v *visit, l *leaving, login *core.BrowserLogin) (bool, error) {
+func (b *browser) hinted(v *visit, l *leaving, login *authserver.BrowserLogin) (bool, error) {
 	if login == nil || l.user != login.Subject.ID {
 		return false, nil
 	}
@@ -128,7 +129,7 @@ func (b *browser) confirmLogout(v *visit) error {
 
 // leave ends what there is: the login with all that came from it, also one that
 // had ended of itself and left sessions behind, and the session of the hint.
-func (b *browser) leave(v *visit, l *leaving, login *core.BrowserLogin) error {
+func (b *browser) leave(v *visit, l *leaving, login *authserver.BrowserLogin) error {
 	if login == nil {
 		before := b.svc.BrowserBefore(b.readCookie(v.r, cookieLogin))
 		if mine, err := b.hinted(v, l, before); err != nil {
@@ -163,7 +164,7 @@ func (b *browser) leave(v *visit, l *leaving, login *core.BrowserLogin) error {
 // logoutForm is what the confirmation page shows.
 type logoutForm struct{ User, CSRF, Request string }
 
-func (b *browser) showLogout(v *visit, l *leaving, login *core.BrowserLogin, cookie string) error {
+func (b *browser) showLogout(v *visit, l *leaving, login *authserver.BrowserLogin, cookie string) error {
 	f := logoutForm{User: login.Subject.Username, Request: v.r.URL.RawQuery}
 	f.CSRF = b.formToken("logout", cookie, f.Request)
 	name := ""

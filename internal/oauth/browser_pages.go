@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/httpd"
 )
 
@@ -135,7 +136,7 @@ type consentForm struct {
 // name alone.
 type scopeItem struct{ Text, Role string }
 
-func (b *browser) showConsent(v *visit, q *request, login *core.BrowserLogin, cookie string, scope []string) error {
+func (b *browser) showConsent(v *visit, q *request, login *authserver.BrowserLogin, cookie string, scope []string) error {
 	f := consentForm{User: login.Subject.Username, Scope: strings.Join(scope, " "), Request: q.encode()}
 	f.CSRF = b.formToken("consent", cookie, f.Request)
 	if u, err := url.Parse(q.redirect); err == nil { // it was registered, so it parses

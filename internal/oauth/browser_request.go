@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 )
 
 // maxRequest bounds the parameters of an authorization or logout request, in
@@ -113,14 +114,14 @@ func (b *browser) readRequest(ctx context.Context, raw string) (*request, error)
 	if err != nil {
 		return nil, err
 	}
-	if !core.RedirectAllowed(q.client.RedirectURIs, q.redirect) {
+	if !authserver.RedirectAllowed(q.client.RedirectURIs, q.redirect) {
 		return nil, invalidRequest("The application asked to be answered at an address that is not registered for it")
 	}
 	if !slices.Contains(twice, "state") {
 		q.state = params.Get("state")
 	}
 	if len(twice) > 0 {
-		return nil, q.refuse(core.OAuthInvalidRequest, "a parameter is given twice: "+clip(twice[0]))
+		return nil, q.refuse(authserver.InvalidRequest, "a parameter is given twice: "+clip(twice[0]))
 	}
 	return q, b.readRest(q)
 }
@@ -137,27 +138,27 @@ func (b *browser) readRest(q *request) error {
 	}
 	switch typ := get("response_type"); {
 	case typ == "":
-		return q.refuse(core.OAuthInvalidRequest, "response_type is missing")
+		return q.refuse(authserver.InvalidRequest, "response_type is missing")
 	case typ != "code":
 		return q.refuse(errResponseType, "the only response_type here is code")
 	case !q.client.MayUse(core.GrantCode):
-		return q.refuse(core.OAuthUnauthorized, "this client may not use authorization codes")
+		return q.refuse(authserver.UnauthorizedClient, "this client may not use authorization codes")
 	}
 	if m := get("response_mode"); m != "" && m != "query" {
-		return q.refuse(core.OAuthInvalidRequest, "the only response_mode here is query")
+		return q.refuse(authserver.InvalidRequest, "the only response_mode here is query")
 	}
 	q.challenge = get("code_challenge")
 	if q.challenge == "" || get("code_challenge_method") != "S256" {
 		// Left out, the method would be plain (RFC 7636 section 4.3), which whoever
 		// sees the request defeats.
-		return q.refuse(core.OAuthInvalidRequest, "PKCE is needed: send code_challenge and code_challenge_method=S256")
+		return q.refuse(authserver.InvalidRequest, "PKCE is needed: send code_challenge and code_challenge_method=S256")
 	}
 	var err error
-	if q.scope, err = core.ParseScope(get("scope")); err != nil {
-		return q.refuse(core.OAuthInvalidScope, "the scope is malformed")
+	if q.scope, err = authserver.ParseScope(get("scope")); err != nil {
+		return q.refuse(authserver.InvalidScope, "the scope is malformed")
 	}
 	if res, aud := get("resource"), get("audience"); res != "" && aud != "" && res != aud {
-		return q.refuse(core.OAuthInvalidRequest, "audience and resource differ; give one")
+		return q.refuse(authserver.InvalidRequest, "audience and resource differ; give one")
 	} else if res != "" || aud != "" {
 		q.audience = []string{max(res, aud)} // equal, or one is empty
 	}
@@ -170,23 +171,23 @@ func (b *browser) readLogin(q *request) error {
 	q.prompt = strings.Fields(q.params.Get("prompt"))
 	for _, p := range q.prompt {
 		if p != "none" && p != "login" && p != "consent" {
-			return q.refuse(core.OAuthInvalidRequest, "prompt may be none, login or consent")
+			return q.refuse(authserver.InvalidRequest, "prompt may be none, login or consent")
 		}
 	}
 	if q.prompts("none") && len(q.prompt) > 1 {
-		return q.refuse(core.OAuthInvalidRequest, "prompt=none stands alone")
+		return q.refuse(authserver.InvalidRequest, "prompt=none stands alone")
 	}
 	if text := q.params.Get("max_age"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 0 || n > 1<<40 {
-			return q.refuse(core.OAuthInvalidRequest, "max_age is a number of seconds")
+			return q.refuse(authserver.InvalidRequest, "max_age is a number of seconds")
 		}
 		q.maxAge = n
 	}
 	if hint := q.params.Get("id_token_hint"); hint != "" {
 		client, user, _, err := b.svc.IDTokenHint(hint)
 		if err != nil || client != q.client.ID {
-			return q.refuse(core.OAuthInvalidRequest, "id_token_hint is no id token that this client was given")
+			return q.refuse(authserver.InvalidRequest, "id_token_hint is no id token that this client was given")
 		}
 		q.subject = user
 	}
@@ -214,7 +215,7 @@ func (q *request) loggedIn() string {
 }
 
 // fits reports whether a login will do for the request; now in milliseconds.
-func (q *request) fits(login *core.BrowserLogin, now int64) bool {
+func (q *request) fits(login *authserver.BrowserLogin, now int64) bool {
 	switch {
 	case login == nil, login.Subject.Account != q.client.Account:
 		return false

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/httpd"
 )
 
@@ -23,27 +24,26 @@ const (
 )
 
 // BrowserService is what the endpoints that a browser is sent to need of
-// core.Service.
+// authserver.Server.
 type BrowserService interface {
 	PublicClient(ctx context.Context, id string) (*core.ClientRecord, error)
-	LoginBrowser(ctx context.Context, r *core.LoginRequest) (*core.BrowserLogin, error)
-	Browser(ctx context.Context, cookie string, c *core.Client) (*core.BrowserLogin, error)
-	BrowserBefore(cookie string) *core.BrowserLogin
-	SupersedeBrowser(ctx context.Context, old, by *core.BrowserLogin, c *core.Client) error
-	CameFrom(ctx context.Context, sid string, b *core.BrowserLogin) (bool, error)
-	EndBrowser(ctx context.Context, b *core.BrowserLogin, c *core.Client) error
+	LoginBrowser(ctx context.Context, r *core.LoginRequest) (*authserver.BrowserLogin, error)
+	Browser(ctx context.Context, cookie string, c *core.Client) (*authserver.BrowserLogin, error)
+	BrowserBefore(cookie string) *authserver.BrowserLogin
+	SupersedeBrowser(ctx context.Context, old, by *authserver.BrowserLogin, c *core.Client) error
+	CameFrom(ctx context.Context, sid string, b *authserver.BrowserLogin) (bool, error)
+	EndBrowser(ctx context.Context, b *authserver.BrowserLogin, c *core.Client) error
 	EndClientSession(ctx context.Context, client, user, sid string, c *core.Client) error
-	ConsentsOf(ctx context.Context, user string) ([]core.NamedConsent, error)
-	WithdrawOwnConsent(ctx context.Context, b *core.BrowserLogin, client string, c *core.Client) error
-	OwnSessions(ctx context.Context, b *core.BrowserLogin) ([]core.OwnSession, error)
-	EndOwnSession(ctx context.Context, b *core.BrowserLogin, sid string, c *core.Client) error
-	EndOtherSessions(ctx context.Context, b *core.BrowserLogin, c *core.Client) error
+	ConsentsOf(ctx context.Context, user string) ([]authserver.NamedConsent, error)
+	WithdrawOwnConsent(ctx context.Context, b *authserver.BrowserLogin, client string, c *core.Client) error
+	OwnSessions(ctx context.Context, b *authserver.BrowserLogin) ([]authserver.OwnSession, error)
+	EndOwnSession(ctx context.Context, b *authserver.BrowserLogin, sid string, c *core.Client) error
+	EndOtherSessions(ctx context.Context, b *authserver.BrowserLogin, c *core.Client) error
 	Consented(ctx context.Context, user, client string, scope []string) (bool, error)
-	Consent(ctx context.Context, b *core.BrowserLogin, client *core.ClientRecord, scope []string, from *core.Client) error
-	IssueCode(ctx context.Context, r *core.CodeRequest) (string, error)
-	OAuthAccess(ctx context.Context, raw string, c *core.Client) (*core.Principal, error)
+	Consent(ctx context.Context, b *authserver.BrowserLogin, client *core.ClientRecord, scope []string, from *core.Client) error
+	IssueCode(ctx context.Context, r *authserver.CodeRequest) (string, error)
+	Access(ctx context.Context, raw string, c *core.Client) (*core.Principal, error)
 	IDTokenHint(raw string) (client, user, sid string, err error)
-	FindUser(ctx context.Context, account, ref string) (*core.UserRecord, error)
 }
 
 // browser is the part of a Handler that talks to people.

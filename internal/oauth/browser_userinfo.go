@@ -31,7 +31,7 @@ func (b *browser) userinfo(w http.ResponseWriter, r *http.Request) error {
 		return &core.Error{Code: core.TokenMissing, Reason: "userinfo"}
 	}
 	from := clientOf(r)
-	p, err := b.svc.OAuthAccess(r.Context(), raw, &from)
+	p, err := b.svc.Access(r.Context(), raw, &from)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (b *browser) claims(r *http.Request, p *core.Principal) (map[string]any, er
 			}
 		}
 	}
-	u, err := b.svc.FindUser(r.Context(), p.Subject.AccountShortname, p.Subject.ID)
+	u, err := b.h.cfg.Users.FindUser(r.Context(), p.Subject.AccountShortname, p.Subject.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 )
 
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -25,14 +26,14 @@ func (h *Handler) client(c *call) (*core.ClientRecord, error) {
 
 func invalidClient(reason string) error {
 	return &core.Error{
-		Code: core.BadCredentials, OAuth: core.OAuthInvalidClient, Reason: reason,
+		Code: core.BadCredentials, OAuth: authserver.InvalidClient, Reason: reason,
 		Message: "The client is unknown or did not prove who it is",
 	}
 }
 
 // credential reads what the request says about its client; nil for nothing.
-func (c *call) credential() (*core.ClientCredential, error) {
-	var found []*core.ClientCredential
+func (c *call) credential() (*authserver.ClientCredential, error) {
+	var found []*authserver.ClientCredential
 	id := c.form.Get("client_id")
 	if headers := c.r.Header.Values("Authorization"); len(headers) > 0 {
 		if len(headers) > 1 {
@@ -48,19 +49,19 @@ func (c *call) credential() (*core.ClientCredential, error) {
 		found = append(found, cred)
 	}
 	if s := c.form.Get("client_secret"); s != "" {
-		found = append(found, &core.ClientCredential{Method: core.AuthSecretPost, ID: id, Secret: s})
+		found = append(found, &authserver.ClientCredential{Method: core.AuthSecretPost, ID: id, Secret: s})
 	}
 	if c.form.Get("client_assertion") != "" || c.form.Get("client_assertion_type") != "" {
 		if c.form.Get("client_assertion_type") != assertionType {
 			return nil, invalidRequest("client_assertion_type must be " + assertionType)
 		}
-		found = append(found, &core.ClientCredential{Method: core.AuthPrivateKey, ID: id, Assertion: c.form.Get("client_assertion")})
+		found = append(found, &authserver.ClientCredential{Method: core.AuthPrivateKey, ID: id, Assertion: c.form.Get("client_assertion")})
 	}
 	switch {
 	case len(found) > 1:
 		return nil, invalidRequest("the client authenticates in two ways at once; use one")
 	case len(found) == 0 && id != "":
-		found = append(found, &core.ClientCredential{Method: core.AuthNone, ID: id})
+		found = append(found, &authserver.ClientCredential{Method: core.AuthNone, ID: id})
 	case len(found) == 0:
 		return nil, nil
 	}
@@ -74,7 +75,7 @@ const maxBasic = 2048
 
 // basic reads an Authorization header. Id and secret are form-encoded before
 // they are joined (RFC 6749 section 2.3.1).
-func basic(header string) (*core.ClientCredential, error) {
+func basic(header string) (*authserver.ClientCredential, error) {
 	scheme, rest, ok := strings.Cut(header, " ")
 	if !ok || !strings.EqualFold(scheme, "Basic") {
 		return nil, invalidClient("Authorization is not Basic")
@@ -95,5 +96,5 @@ func basic(header string) (*core.ClientCredential, error) {
 	if err1 != nil || err2 != nil || id == "" {
 		return nil, invalidClient("Basic is not form-encoded")
 	}
-	return &core.ClientCredential{Method: core.AuthSecretBasic, ID: id, Secret: secret}, nil
+	return &authserver.ClientCredential{Method: core.AuthSecretBasic, ID: id, Secret: secret}, nil
 }

@@ -3,10 +3,10 @@
 //
 // How the pieces move. A Handler owns the paths under /oauth2/ and the two
 // discovery documents. An endpoint reads a strict form (one value a parameter,
-// nothing in the URL), finds out which client calls, hands a request of core's
-// to core.Service and writes what came back in the shape of the RFC. Every rule
+// nothing in the URL), finds out which client calls, hands a request to
+// authserver.Server and writes what came back in the shape of the RFC. Every rule
 // (what a grant needs, what a code is bound to, whose token may be told of)
-// stands in core; an error that has a name in RFC 6749 section 5.2 carries it.
+// stands there; an error that has a name in RFC 6749 section 5.2 carries it.
 //
 // Served here: the token endpoint (authorization_code with PKCE, refresh_token,
 // client_credentials, jwt-bearer assertions, token exchange), introspection

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/httpd"
 )
 
@@ -47,13 +48,13 @@ func describe(err error) (status int, f failure, retryAfter int64) {
 		return http.StatusInternalServerError, failure{Error: "server_error"}, 0
 	case code == core.TooMany:
 		return http.StatusTooManyRequests, failure{"temporarily_unavailable", "Too many requests; try again later"}, max(e.RetryAfter, 1000)
-	case e.OAuth == core.OAuthInvalidClient, e.OAuth == "" && code.Is(core.BadCredentials):
-		f.Error = core.OAuthInvalidClient
+	case e.OAuth == authserver.InvalidClient, e.OAuth == "" && code.Is(core.BadCredentials):
+		f.Error = authserver.InvalidClient
 		return http.StatusUnauthorized, f, 0
 	case e.OAuth != "":
 		return http.StatusBadRequest, f, 0
 	}
-	f.Error = core.OAuthInvalidRequest
+	f.Error = authserver.InvalidRequest
 	switch {
 	case code == core.MethodNotAllowed:
 		return http.StatusMethodNotAllowed, f, 0
@@ -64,7 +65,7 @@ func describe(err error) (status int, f failure, retryAfter int64) {
 	case code == core.NotFound:
 		return http.StatusNotFound, f, 0
 	case code.Is(core.Unauthorized), code.Is(core.Forbidden):
-		return http.StatusBadRequest, failure{core.OAuthInvalidGrant, "The grant is not valid, has expired, was used or belongs to another client"}, 0
+		return http.StatusBadRequest, failure{authserver.InvalidGrant, "The grant is not valid, has expired, was used or belongs to another client"}, 0
 	}
 	return http.StatusBadRequest, f, 0
 }

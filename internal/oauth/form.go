@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/httpd"
 )
 
@@ -104,7 +105,7 @@ func clip(s string) string {
 
 func invalidRequest(message string) error {
 	e := core.Errorf(core.BadRequest, "%s", message)
-	e.OAuth = core.OAuthInvalidRequest
+	e.OAuth = authserver.InvalidRequest
 	return e
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/httpd"
 )
 
@@ -27,24 +28,33 @@ const (
 	pathJWKS   = "/.well-known/jwks.json"
 )
 
-// Service is what the endpoints need of core.Service.
+// Service is what the endpoints need of authserver.Server.
 type Service interface {
-	AuthenticateClient(ctx context.Context, r *core.ClientCredential) (*core.ClientRecord, error)
-	RedeemCode(ctx context.Context, r *core.RedeemRequest) (*core.OAuthGranted, error)
-	RefreshOAuth(ctx context.Context, r *core.OAuthRefreshRequest) (*core.OAuthGranted, error)
-	ClientCredentials(ctx context.Context, r *core.CredentialsRequest) (*core.OAuthGranted, error)
-	AssertionGrant(ctx context.Context, r *core.AssertionRequest) (*core.OAuthGranted, error)
-	ExchangeToken(ctx context.Context, r *core.ExchangeTokenRequest) (*core.OAuthGranted, error)
-	Introspect(ctx context.Context, r *core.IntrospectRequest) (*core.Principal, error)
-	RevokeToken(ctx context.Context, r *core.RevokeRequest) error
+	AuthenticateClient(ctx context.Context, r *authserver.ClientCredential) (*core.ClientRecord, error)
+	RedeemCode(ctx context.Context, r *authserver.RedeemRequest) (*authserver.Granted, error)
+	Refresh(ctx context.Context, r *authserver.RefreshRequest) (*authserver.Granted, error)
+	ClientCredentials(ctx context.Context, r *authserver.CredentialsRequest) (*authserver.Granted, error)
+	AssertionGrant(ctx context.Context, r *authserver.AssertionRequest) (*authserver.Granted, error)
+	ExchangeToken(ctx context.Context, r *authserver.ExchangeRequest) (*authserver.Granted, error)
+	Introspect(ctx context.Context, r *authserver.IntrospectRequest) (*core.Principal, error)
+	RevokeToken(ctx context.Context, r *authserver.RevokeRequest) error
 	BrowserService
 }
 
-var _ Service = (*core.Service)(nil)
+// Users is what the endpoints need of core.Service.
+type Users interface {
+	FindUser(ctx context.Context, account, ref string) (*core.UserRecord, error)
+}
 
-// Config is what a Handler stands on. Service and Issuer are needed.
+var (
+	_ Service = (*authserver.Server)(nil)
+	_ Users   = (*core.Service)(nil)
+)
+
+// Config is what a Handler stands on. Service, Users and Issuer are needed.
 type Config struct {
 	Service Service
+	Users   Users
 	// Issuer is the configured one: what metadata says whatever the Host
 	// header is (SECURITY 19), and the base of every URL in it.
 	Issuer string

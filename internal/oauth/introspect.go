@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/httpd"
 	tok "github.com/sallyport/sallyport/internal/token"
 )
@@ -44,8 +45,8 @@ func (h *Handler) introspect(c *call) error {
 	if err != nil {
 		return err
 	}
-	p, err := h.svc.Introspect(c.ctx(), &core.IntrospectRequest{Auth: client, Token: raw, Client: c.from})
-	if errors.Is(err, core.ErrInactive) {
+	p, err := h.svc.Introspect(c.ctx(), &authserver.IntrospectRequest{Auth: client, Token: raw, Client: c.from})
+	if errors.Is(err, authserver.ErrInactive) {
 		return httpd.WriteJSON(c.w, http.StatusOK, introspection{}, httpd.NoStore)
 	}
 	if err != nil {
@@ -91,7 +92,7 @@ func (h *Handler) revoke(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := h.svc.RevokeToken(c.ctx(), &core.RevokeRequest{Auth: client, Token: raw, Client: c.from}); err != nil {
+	if err := h.svc.RevokeToken(c.ctx(), &authserver.RevokeRequest{Auth: client, Token: raw, Client: c.from}); err != nil {
 		return err
 	}
 	httpd.NoStore(c.w.Header())

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/httpd"
 )
 
@@ -89,7 +90,7 @@ func (h *Handler) describe() *document {
 		},
 	}
 	d.Claims = append(d.Claims, profileClaims...)
-	for _, alg := range core.IDTokenAlgorithms() {
+	for _, alg := range authserver.IDTokenAlgorithms() {
 		d.IDTokenAlgs = append(d.IDTokenAlgs, string(alg))
 	}
 	if d.Authorization != "" {

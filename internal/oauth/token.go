@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/httpd"
 )
 
@@ -26,7 +27,7 @@ func (h *Handler) token(c *call) error {
 	if err != nil {
 		return err
 	}
-	var f func(*call, *core.ClientRecord) (*core.OAuthGranted, error)
+	var f func(*call, *core.ClientRecord) (*authserver.Granted, error)
 	switch grant {
 	case core.GrantCode:
 		f = h.byCode
@@ -40,7 +41,7 @@ func (h *Handler) token(c *call) error {
 		return h.byAssertion(c)
 	default:
 		e := core.Errorf(core.BadRequest, "This grant type is not served here")
-		e.OAuth = core.OAuthUnsupported
+		e.OAuth = authserver.UnsupportedGrantType
 		return e
 	}
 	client, err := h.client(c)
@@ -56,7 +57,7 @@ func (h *Handler) token(c *call) error {
 
 // grant answers, and leaves a line in the log: tokens of machines open no
 // session that the audit log would tell of.
-func (h *Handler) grant(c *call, grant string, g *core.OAuthGranted) error {
+func (h *Handler) grant(c *call, grant string, g *authserver.Granted) error {
 	h.log.Info("tokens issued", "grant", grant, "subject", g.Subject.ID, "session", g.Session.ID.String(), "verdict", g.Verdict,
 		"address", c.from.Address.String(), "request_id", c.from.RequestID)
 	return httpd.WriteJSON(c.w, http.StatusOK, tokenAnswer{
@@ -65,8 +66,8 @@ func (h *Handler) grant(c *call, grant string, g *core.OAuthGranted) error {
 	}, httpd.NoStore)
 }
 
-func (h *Handler) byCode(c *call, client *core.ClientRecord) (*core.OAuthGranted, error) {
-	r := &core.RedeemRequest{Auth: client, Client: c.from}
+func (h *Handler) byCode(c *call, client *core.ClientRecord) (*authserver.Granted, error) {
+	r := &authserver.RedeemRequest{Auth: client, Client: c.from}
 	var err error
 	if r.Code, err = c.need("code"); err != nil {
 		return nil, err
@@ -83,8 +84,8 @@ func (h *Handler) byCode(c *call, client *core.ClientRecord) (*core.OAuthGranted
 	return h.svc.RedeemCode(c.ctx(), r)
 }
 
-func (h *Handler) byRefresh(c *call, client *core.ClientRecord) (*core.OAuthGranted, error) {
-	r := &core.OAuthRefreshRequest{Auth: client, Client: c.from}
+func (h *Handler) byRefresh(c *call, client *core.ClientRecord) (*authserver.Granted, error) {
+	r := &authserver.RefreshRequest{Auth: client, Client: c.from}
 	var err error
 	if r.Token, err = c.need("refresh_token"); err != nil {
 		return nil, err
@@ -95,10 +96,10 @@ func (h *Handler) byRefresh(c *call, client *core.ClientRecord) (*core.OAuthGran
 	if r.Audience, err = c.audience(); err != nil {
 		return nil, err
 	}
-	return h.svc.RefreshOAuth(c.ctx(), r)
+	return h.svc.Refresh(c.ctx(), r)
 }
 
-func (h *Handler) byCredentials(c *call, client *core.ClientRecord) (*core.OAuthGranted, error) {
+func (h *Handler) byCredentials(c *call, client *core.ClientRecord) (*authserver.Granted, error) {
 	scope, err := c.scope()
 	if err != nil {
 		return nil, err
@@ -107,13 +108,13 @@ func (h *Handler) byCredentials(c *call, client *core.ClientRecord) (*core.OAuth
 	if err != nil {
 		return nil, err
 	}
-	return h.svc.ClientCredentials(c.ctx(), &core.CredentialsRequest{Auth: client, Scope: scope, Audience: aud, Client: c.from})
+	return h.svc.ClientCredentials(c.ctx(), &authserver.CredentialsRequest{Auth: client, Scope: scope, Audience: aud, Client: c.from})
 }
 
 // byAssertion is the one grant that needs no client authentication: the
 // assertion says who calls (RFC 7523 section 3.1).
 func (h *Handler) byAssertion(c *call) error {
-	r := &core.AssertionRequest{Client: c.from}
+	r := &authserver.AssertionRequest{Client: c.from}
 	cred, err := c.credential()
 	if err != nil {
 		return err
@@ -139,19 +140,19 @@ func (h *Handler) byAssertion(c *call) error {
 	return h.grant(c, core.GrantAssertion, g)
 }
 
-func (h *Handler) byExchange(c *call, client *core.ClientRecord) (*core.OAuthGranted, error) {
-	r := &core.ExchangeTokenRequest{Auth: client, Client: c.from}
+func (h *Handler) byExchange(c *call, client *core.ClientRecord) (*authserver.Granted, error) {
+	r := &authserver.ExchangeRequest{Auth: client, Client: c.from}
 	var err error
 	if r.Subject, err = c.need("subject_token"); err != nil {
 		return nil, err
 	}
 	if typ, err := c.need("subject_token_type"); err != nil {
 		return nil, err
-	} else if typ != core.TypeAccessToken {
-		return nil, invalidRequest("subject_token_type must be " + core.TypeAccessToken)
+	} else if typ != authserver.TypeAccessToken {
+		return nil, invalidRequest("subject_token_type must be " + authserver.TypeAccessToken)
 	}
-	if typ := c.form.Get("requested_token_type"); typ != "" && typ != core.TypeAccessToken {
-		return nil, invalidRequest("requested_token_type must be " + core.TypeAccessToken)
+	if typ := c.form.Get("requested_token_type"); typ != "" && typ != authserver.TypeAccessToken {
+		return nil, invalidRequest("requested_token_type must be " + authserver.TypeAccessToken)
 	}
 	if c.form.Get("actor_token") != "" || c.form.Get("actor_token_type") != "" {
 		return nil, invalidRequest("acting for somebody (actor_token) is not served here; exchange narrows a token")
@@ -165,7 +166,7 @@ func (h *Handler) byExchange(c *call, client *core.ClientRecord) (*core.OAuthGra
 	return h.svc.ExchangeToken(c.ctx(), r)
 }
 
-func (c *call) scope() ([]string, error) { return core.ParseScope(c.form.Get("scope")) }
+func (c *call) scope() ([]string, error) { return authserver.ParseScope(c.form.Get("scope")) }
 
 // audience is what a token is asked for by RFC 8693 (audience) or RFC 8707
 // (resource); the two say the same here.

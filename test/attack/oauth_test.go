@@ -15,6 +15,7 @@ import (
 
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
@@ -154,7 +155,7 @@ func (w *world) redeem(c *admin.OAuthClient, code string) map[string]any {
 
 // exchangeForm asks for a narrower token.
 func exchangeForm(tok string) string {
-	return "grant_type=" + url.QueryEscape(core.GrantExchange) + "&subject_token_type=" + url.QueryEscape(core.TypeAccessToken) + "&scope=openid+reader&subject_token=" + formText(tok)
+	return "grant_type=" + url.QueryEscape(core.GrantExchange) + "&subject_token_type=" + url.QueryEscape(authserver.TypeAccessToken) + "&scope=openid+reader&subject_token=" + formText(tok)
 }
 
 // armClients registers the clients that people use, one for each algorithm of

@@ -1,70 +1,66 @@
-package core
+package authserver
 
 import (
 	"context"
 	"errors"
 
+	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
-// OAuthRefreshRequest presents a refresh token of a client's session.
-type OAuthRefreshRequest struct {
-	Auth  *ClientRecord
+// RefreshRequest presents a refresh token of a client's session.
+type RefreshRequest struct {
+	Auth  *core.ClientRecord
 	Token string
 	Scope []string // narrows the access token of this answer; nil = all
 	// Audience narrows it, too (RFC 8707 section 2.2); nil = all.
 	Audience []string
-	Client   Client
+	Client   core.Client
 }
 
-// RefreshOAuth moves a session of the client, as Refresh does a contract's:
+// Refresh moves a session of the client, as Refresh does a contract's:
 // within the grace time a lost answer is given again with the same refresh
 // token. Another client's token is refused and nothing moves.
-func (s *Service) RefreshOAuth(ctx context.Context, r *OAuthRefreshRequest) (*OAuthGranted, error) {
-	g, err := s.refreshOAuth(ctx, r)
-	s.outcome("refresh", s.oauth.mount, &r.Client, err)
+func (s *Server) Refresh(ctx context.Context, r *RefreshRequest) (*Granted, error) {
+	g, err := s.refresh(ctx, r)
+	s.engine.Outcome("refresh", s.mount, &r.Client, err)
 	return g, err
 }
 
-func (s *Service) refreshOAuth(ctx context.Context, r *OAuthRefreshRequest) (*OAuthGranted, error) {
-	if err := mayUse(&r.Auth.OAuthClient, GrantRefresh); err != nil {
+func (s *Server) refresh(ctx context.Context, r *RefreshRequest) (*Granted, error) {
+	if err := mayUse(&r.Auth.OAuthClient, core.GrantRefresh); err != nil {
 		return nil, err
 	}
 	now := s.now()
-	m := s.oauth.mount
-	id, err := s.wanted(m, r.Token, now, token.Refresh)
+	id, err := s.engine.Identify(r.Token, s.mount, now, token.Refresh)
 	if err != nil {
 		return nil, err
 	}
-	sid, err := ParseSessionID(id.Claims.SessionID)
+	sid, err := core.ParseSessionID(id.Claims.SessionID)
 	if err != nil {
-		return nil, &Error{Code: TokenMalformed, Reason: "sid", Err: err}
+		return nil, &core.Error{Code: core.TokenMalformed, Reason: "sid", Err: err}
 	}
 	// The grant never changes, so looking before the step is as good as within.
 	grant, err := s.store.GrantOf(ctx, sid.Key)
 	switch {
-	case errors.Is(err, ErrNoRow):
+	case errors.Is(err, core.ErrNoRow):
 		return nil, invalidGrant("no such session")
 	case err != nil:
-		return nil, StoreError(err)
+		return nil, core.StoreError(err)
 	case grant.Client != r.Auth.ID:
 		return nil, invalidGrant("refresh token of another client")
 	case !subset(r.Scope, grant.Scope):
-		return nil, oauthError(OAuthInvalidScope, "scope wider than granted", "The scope may not be wider than what was granted")
+		return nil, oauthError(InvalidScope, "scope wider than granted", "The scope may not be wider than what was granted")
 	}
 	aud, err := narrowAudience(r.Audience, grant.Audience)
 	if err != nil {
 		return nil, err
 	}
-	signer := s.keys.ActiveKey(KeySet{Mount: m.ID, Kind: token.Refresh})
-	if signer == "" {
-		return nil, &Error{Code: Unavailable, Reason: "no refresh key of " + m.ID, RetryAfter: 1000}
-	}
 	if err := s.ensureIDKey(ctx, &r.Auth.OAuthClient); err != nil {
 		return nil, err
 	}
 	policy := s.rotationOf(&r.Auth.OAuthClient)
-	res, err := s.step(ctx, &RefreshRequest{Mount: m, Token: r.Token, Client: r.Client}, id.Claims, sid, &policy, signer, now)
+	res, err := s.engine.Move(ctx, id, &policy, &r.Client, now)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +71,7 @@ func (s *Service) refreshOAuth(ctx context.Context, r *OAuthRefreshRequest) (*OA
 		// keeps the scope that the user gave.
 		narrowed.Scope = r.Scope
 	}
-	g, err := s.issueOAuth(&r.Auth.OAuthClient, &narrowed, res.Session, res.Subject, now, false)
+	g, err := s.issueSession(&r.Auth.OAuthClient, &narrowed, res.Session, res.Subject, now, false)
 	if err != nil {
 		return nil, err
 	}

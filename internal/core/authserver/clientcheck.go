@@ -1,4 +1,4 @@
-package core
+package authserver
 
 import (
 	"errors"
@@ -8,14 +8,15 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
-var allGrants = []string{GrantCode, GrantRefresh, GrantCredentials, GrantAssertion, GrantExchange}
+var allGrants = []string{core.GrantCode, core.GrantRefresh, core.GrantCredentials, core.GrantAssertion, core.GrantExchange}
 
 // checkClient refuses a client that could not work or that would be unsafe.
-func checkClient(c *OAuthClient) error {
-	for _, check := range []func(*OAuthClient) error{checkClientName, checkClientAuth, checkGrants, checkClientURIs, checkClientWords, checkClientTimes} {
+func checkClient(c *core.OAuthClient) error {
+	for _, check := range []func(*core.OAuthClient) error{checkClientName, checkClientAuth, checkGrants, checkClientURIs, checkClientWords, checkClientTimes} {
 		if err := check(c); err != nil {
 			return err
 		}
@@ -23,9 +24,9 @@ func checkClient(c *OAuthClient) error {
 	return nil
 }
 
-func checkClientName(c *OAuthClient) error {
+func checkClientName(c *core.OAuthClient) error {
 	if c.Name == "" || len(c.Name) > 100 || strings.TrimSpace(c.Name) != c.Name || !plainText(c.Name) {
-		return InvalidField("name", "a client's name has 1 to 100 bytes, no space at either end and no control characters")
+		return core.InvalidField("name", "a client's name has 1 to 100 bytes, no space at either end and no control characters")
 	}
 	return nil
 }
@@ -41,68 +42,68 @@ func plainText(s string) bool {
 	return true
 }
 
-func checkClientAuth(c *OAuthClient) error {
+func checkClientAuth(c *core.OAuthClient) error {
 	switch {
-	case c.Type != ClientConfidential && c.Type != ClientPublic:
-		return InvalidField("type", "the type of a client is confidential or public")
-	case !slices.Contains([]ClientAuth{AuthSecretBasic, AuthSecretPost, AuthPrivateKey, AuthNone}, c.Auth):
-		return InvalidField("auth", "the authentication is client_secret_basic, client_secret_post, private_key_jwt or none")
-	case (c.Type == ClientPublic) != (c.Auth == AuthNone):
-		return InvalidField("auth", "a public client authenticates with none, a confidential one with anything but none")
-	case len(c.JWKS) == 0 && c.Auth == AuthPrivateKey:
-		return InvalidField("jwks", "private_key_jwt needs the client's public keys as a JWK Set; a jwks_uri is never fetched")
+	case c.Type != core.ClientConfidential && c.Type != core.ClientPublic:
+		return core.InvalidField("type", "the type of a client is confidential or public")
+	case !slices.Contains([]core.ClientAuth{core.AuthSecretBasic, core.AuthSecretPost, core.AuthPrivateKey, core.AuthNone}, c.Auth):
+		return core.InvalidField("auth", "the authentication is client_secret_basic, client_secret_post, private_key_jwt or none")
+	case (c.Type == core.ClientPublic) != (c.Auth == core.AuthNone):
+		return core.InvalidField("auth", "a public client authenticates with none, a confidential one with anything but none")
+	case len(c.JWKS) == 0 && c.Auth == core.AuthPrivateKey:
+		return core.InvalidField("jwks", "private_key_jwt needs the client's public keys as a JWK Set; a jwks_uri is never fetched")
 	}
 	if len(c.JWKS) == 0 {
 		return nil
 	}
 	if len(c.JWKS) > 16<<10 {
-		return InvalidField("jwks", "a JWK Set has at most 16 KiB")
+		return core.InvalidField("jwks", "a JWK Set has at most 16 KiB")
 	}
 	keys, err := token.ParseForeignJWKS(c.JWKS)
 	if err != nil {
-		return InvalidField("jwks", "the JWK Set cannot be used: %s", err)
+		return core.InvalidField("jwks", "the JWK Set cannot be used: %s", err)
 	}
 	if len(keys) == 0 {
-		return InvalidField("jwks", "the JWK Set holds no key that can be used; give P-256, Ed25519 or RSA of at least 2048 bits with its alg")
+		return core.InvalidField("jwks", "the JWK Set holds no key that can be used; give P-256, Ed25519 or RSA of at least 2048 bits with its alg")
 	}
 	for _, k := range keys {
 		if k.Algorithm().Symmetric() {
-			return InvalidField("jwks", "the JWK Set holds a symmetric key; give public keys alone")
+			return core.InvalidField("jwks", "the JWK Set holds a symmetric key; give public keys alone")
 		}
 	}
 	return nil
 }
 
-func checkGrants(c *OAuthClient) error {
+func checkGrants(c *core.OAuthClient) error {
 	if len(c.Grants) == 0 {
-		return InvalidField("grants", "a client needs a grant: %s", strings.Join(allGrants, ", "))
+		return core.InvalidField("grants", "a client needs a grant: %s", strings.Join(allGrants, ", "))
 	}
 	for _, g := range c.Grants {
 		if !slices.Contains(allGrants, g) {
-			return InvalidField("grants", "there is no grant %q; there are %s", Clip(g), strings.Join(allGrants, ", "))
+			return core.InvalidField("grants", "there is no grant %q; there are %s", core.Clip(g), strings.Join(allGrants, ", "))
 		}
 	}
 	switch {
-	case c.MayUse(GrantCredentials) && c.Type == ClientPublic:
-		return InvalidField("grants", "a public client has no credentials for client_credentials")
-	case c.MayUse(GrantRefresh) && !c.MayUse(GrantCode):
-		return InvalidField("grants", "refresh_token goes with authorization_code: no other grant gives a refresh token")
-	case c.MayUse(GrantCode) && len(c.RedirectURIs) == 0:
-		return InvalidField("redirect_uris", "authorization_code needs a redirect URI")
-	case c.MayUse(GrantAssertion) && len(c.JWKS) == 0:
-		return InvalidField("jwks", "the grant jwt-bearer needs the client's public keys as a JWK Set")
+	case c.MayUse(core.GrantCredentials) && c.Type == core.ClientPublic:
+		return core.InvalidField("grants", "a public client has no credentials for client_credentials")
+	case c.MayUse(core.GrantRefresh) && !c.MayUse(core.GrantCode):
+		return core.InvalidField("grants", "refresh_token goes with authorization_code: no other grant gives a refresh token")
+	case c.MayUse(core.GrantCode) && len(c.RedirectURIs) == 0:
+		return core.InvalidField("redirect_uris", "authorization_code needs a redirect URI")
+	case c.MayUse(core.GrantAssertion) && len(c.JWKS) == 0:
+		return core.InvalidField("jwks", "the grant jwt-bearer needs the client's public keys as a JWK Set")
 	}
 	return nil
 }
 
-func checkClientURIs(c *OAuthClient) error {
+func checkClientURIs(c *core.OAuthClient) error {
 	for field, uris := range map[string][]string{"redirect_uris": c.RedirectURIs, "post_logout_redirect_uris": c.PostLogoutRedirectURIs} {
 		if len(uris) > 50 {
-			return InvalidField(field, "a client has at most 50 of them")
+			return core.InvalidField(field, "a client has at most 50 of them")
 		}
 		for _, u := range uris {
 			if err := checkRedirectURI(u); err != nil {
-				return InvalidField(field, "%q: %s", Clip(u), err)
+				return core.InvalidField(field, "%q: %s", core.Clip(u), err)
 			}
 		}
 	}
@@ -190,42 +191,42 @@ func sameButPort(registered, uri string) bool {
 	return strings.Replace(registered, "//"+a.Host, "//", 1) == strings.Replace(uri, "//"+b.Host, "//", 1)
 }
 
-func checkClientWords(c *OAuthClient) error {
+func checkClientWords(c *core.OAuthClient) error {
 	if len(c.Scopes) > 100 || len(c.Audiences) > 16 {
-		return InvalidField("scopes", "a client has at most 100 scopes and 16 audiences")
+		return core.InvalidField("scopes", "a client has at most 100 scopes and 16 audiences")
 	}
 	for _, w := range c.Scopes {
 		if parsed, err := ParseScope(w); err != nil || len(parsed) != 1 {
-			return InvalidField("scopes", "%q is not a scope: one word of printable ASCII", Clip(w))
+			return core.InvalidField("scopes", "%q is not a scope: one word of printable ASCII", core.Clip(w))
 		}
 	}
 	for _, a := range c.Audiences {
 		if a == "" || len(a) > 500 || !isASCII(a) {
-			return InvalidField("audiences", "%q is not an audience: give a URI of printable ASCII", Clip(a))
+			return core.InvalidField("audiences", "%q is not an audience: give a URI of printable ASCII", core.Clip(a))
 		}
-		if strings.HasPrefix(a, ClientIDPrefix) {
+		if strings.HasPrefix(a, core.ClientIDPrefix) {
 			// An id token's aud is a client id; an access token with the same
 			// could be taken for one.
-			return InvalidField("audiences", "%q looks like a client id, which is the audience of id tokens", Clip(a))
+			return core.InvalidField("audiences", "%q looks like a client id, which is the audience of id tokens", core.Clip(a))
 		}
 	}
 	if !slices.Contains(IDTokenAlgorithms(), c.IDTokenAlg) {
-		return InvalidField("id_token_alg", "the algorithm of id tokens is ES256, RS256 or EdDSA")
+		return core.InvalidField("id_token_alg", "the algorithm of id tokens is ES256, RS256 or EdDSA")
 	}
 	return nil
 }
 
-func checkClientTimes(c *OAuthClient) error {
+func checkClientTimes(c *core.OAuthClient) error {
 	const minute = 60_000
 	switch {
-	case c.AccessMS < minute || c.AccessMS > MaxAccessMS || c.AccessMS%1000 != 0:
-		return InvalidField("access_lifetime", "access tokens live 1 minute to 24 hours, in whole seconds")
+	case c.AccessMS < minute || c.AccessMS > core.MaxAccessMS || c.AccessMS%1000 != 0:
+		return core.InvalidField("access_lifetime", "access tokens live 1 minute to 24 hours, in whole seconds")
 	case c.RefreshIdleMS < minute || c.RefreshIdleMS > MaxRefreshIdleMS || c.RefreshIdleMS%1000 != 0:
-		return InvalidField("refresh_lifetime", "refresh tokens live 1 minute to 365 days, in whole seconds")
+		return core.InvalidField("refresh_lifetime", "refresh tokens live 1 minute to 365 days, in whole seconds")
 	case c.SessionMS < 0 || c.SessionMS > 10*MaxRefreshIdleMS || c.SessionMS%1000 != 0:
-		return InvalidField("session_lifetime", "sessions live at most 10 years, in whole seconds; 0 is no bound")
-	case c.MayUse(GrantRefresh) && c.RefreshIdleMS < c.AccessMS:
-		return InvalidField("refresh_lifetime", "refresh tokens live at least as long as access tokens")
+		return core.InvalidField("session_lifetime", "sessions live at most 10 years, in whole seconds; 0 is no bound")
+	case c.MayUse(core.GrantRefresh) && c.RefreshIdleMS < c.AccessMS:
+		return core.InvalidField("refresh_lifetime", "refresh tokens live at least as long as access tokens")
 	}
 	return nil
 }

@@ -1,44 +1,46 @@
-package core
+package authserver
 
 import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"slices"
 
+	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
 // ClientCredential is how a request says which client it comes from.
 type ClientCredential struct {
-	Method    ClientAuth
+	Method    core.ClientAuth
 	ID        string // "" for an assertion without client_id
 	Secret    string
 	Assertion string
-	Client    Client
+	Client    core.Client
 }
 
 // badClient is the one answer to an unknown client, a wrong secret, a wrong
 // method, and a disabled client.
-func badClient(reason string) *Error {
-	return &Error{Code: BadCredentials, OAuth: OAuthInvalidClient, Reason: reason, Message: "The client is unknown or did not prove who it is"}
+func badClient(reason string) *core.Error {
+	return &core.Error{Code: core.BadCredentials, OAuth: InvalidClient, Reason: reason, Message: "The client is unknown or did not prove who it is"}
 }
 
 // AuthenticateClient says which client a request comes from. *Error
 // BadCredentials with OAuth "invalid_client"; Unavailable.
-func (s *Service) AuthenticateClient(ctx context.Context, r *ClientCredential) (*ClientRecord, error) {
+func (s *Server) AuthenticateClient(ctx context.Context, r *ClientCredential) (*core.ClientRecord, error) {
 	c, err := s.authenticateClient(ctx, r)
-	if e := (*Error)(nil); errors.As(err, &e) && e.Code == BadCredentials && e.OAuth == "" {
+	if e := (*core.Error)(nil); errors.As(err, &e) && e.Code == core.BadCredentials && e.OAuth == "" {
 		err = badClient(e.Reason)
 	}
-	s.outcome("client", s.oauth.mount, &r.Client, err)
+	s.engine.Outcome("client", s.mount, &r.Client, err)
 	return c, err
 }
 
-func (s *Service) authenticateClient(ctx context.Context, r *ClientCredential) (*ClientRecord, error) {
+func (s *Server) authenticateClient(ctx context.Context, r *ClientCredential) (*core.ClientRecord, error) {
 	now := s.now()
 	id := r.ID
-	if r.Method == AuthPrivateKey {
+	if r.Method == core.AuthPrivateKey {
 		maker, err := token.PeekIssuer(r.Assertion)
 		if err != nil || r.ID != "" && r.ID != maker {
 			return nil, badClient("assertion malformed or of another client")
@@ -62,7 +64,7 @@ func (s *Service) authenticateClient(ctx context.Context, r *ClientCredential) (
 			e.Message = "This client authenticates with " + string(c.Auth) + ", not with " + string(r.Method)
 		}
 		return nil, e
-	case r.Method == AuthPrivateKey:
+	case r.Method == core.AuthPrivateKey:
 		a, err := s.verifyClientAssertion(r.Assertion, c, now)
 		if err != nil {
 			return nil, err
@@ -71,7 +73,7 @@ func (s *Service) authenticateClient(ctx context.Context, r *ClientCredential) (
 			return nil, badClient("client or account not active")
 		}
 		return c, s.useAssertion(ctx, a, now)
-	case r.Method != AuthNone && !proven:
+	case r.Method != core.AuthNone && !proven:
 		return nil, badClient("wrong secret")
 	case !c.Live():
 		return nil, badClient("client or account not active")
@@ -80,18 +82,18 @@ func (s *Service) authenticateClient(ctx context.Context, r *ClientCredential) (
 }
 
 // clientByID reads a client; nil for one that is not there or deleted.
-func (s *Service) clientByID(ctx context.Context, id string) (*ClientRecord, error) {
+func (s *Server) clientByID(ctx context.Context, id string) (*core.ClientRecord, error) {
 	if len(id) > 100 {
 		return nil, nil
 	}
 	c, err := s.store.ClientByID(ctx, id)
-	if errors.Is(err, ErrNoRow) || err == nil && c.State == Deleted {
+	if errors.Is(err, core.ErrNoRow) || err == nil && c.State == core.Deleted {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, StoreError(err)
+		return nil, core.StoreError(err)
 	}
-	s.raiseLongest(max(c.RefreshIdleMS, c.SessionMS)) // a client made by another process
+	s.engine.RaiseLongest(max(c.RefreshIdleMS, c.SessionMS)) // a client made by another process
 	return c, nil
 }
 
@@ -100,7 +102,7 @@ const maxSecret = 256
 
 // secretMatches compares a secret with all live ones, in constant time. Secrets
 // are 256 random bits, so a plain hash hides them.
-func secretMatches(c *ClientRecord, secret string, now int64) bool {
+func secretMatches(c *core.ClientRecord, secret string, now int64) bool {
 	if len(secret) > maxSecret {
 		secret = "" // nobody's, and not worth copying
 	}
@@ -120,20 +122,20 @@ func secretMatches(c *ClientRecord, secret string, now int64) bool {
 	return ok == 1 && secret != ""
 }
 
-func (s *Service) verifyClientAssertion(raw string, c *ClientRecord, now int64) (*assertion, error) {
+func (s *Server) verifyClientAssertion(raw string, c *core.ClientRecord, now int64) (*assertion, error) {
 	if len(c.JWKS) == 0 {
-		return nil, &Error{Code: BadCredentials, Reason: "client without keys"}
+		return nil, &core.Error{Code: core.BadCredentials, Reason: "client without keys"}
 	}
 	keys, err := token.ParseForeignJWKS(c.JWKS)
 	if err != nil {
-		return nil, &Error{Code: Internal, Reason: "keys of client " + c.ID, Err: err}
+		return nil, &core.Error{Code: core.Internal, Reason: "keys of client " + c.ID, Err: err}
 	}
 	return s.verifyAssertion(raw, c.ID, keys, now)
 }
 
 // PublicClient finds a live client by its id alone, for the authorization
 // endpoint, which authenticates nobody. *Error BadCredentials.
-func (s *Service) PublicClient(ctx context.Context, id string) (*ClientRecord, error) {
+func (s *Server) PublicClient(ctx context.Context, id string) (*core.ClientRecord, error) {
 	c, err := s.clientByID(ctx, id)
 	if err != nil {
 		return nil, err
@@ -142,4 +144,21 @@ func (s *Service) PublicClient(ctx context.Context, id string) (*ClientRecord, e
 		return nil, badClient("unknown or disabled client")
 	}
 	return c, nil
+}
+
+// FeedClient says which client reads the revocation feed, by its own
+// credentials: a confidential one with core.RoleRevocations among its scopes.
+// *Error: BadCredentials, ScopeInsufficient.
+func (s *Server) FeedClient(ctx context.Context, cred *ClientCredential) (string, error) {
+	if s.mount == nil {
+		return "", badClient("OAuth is off")
+	}
+	c, err := s.AuthenticateClient(ctx, cred)
+	if err != nil {
+		return "", err
+	}
+	if c.Type != core.ClientConfidential || !slices.Contains(c.Scopes, core.RoleRevocations) {
+		return "", core.Errorf(core.ScopeInsufficient, "This client does not have the scope %s", core.RoleRevocations)
+	}
+	return c.ID, nil
 }

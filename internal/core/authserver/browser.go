@@ -1,8 +1,9 @@
-package core
+package authserver
 
 import (
 	"context"
 
+	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/token"
 )
 
@@ -11,8 +12,8 @@ import (
 // database yields no cookie, and everything that ends sessions ends it.
 type BrowserLogin struct {
 	Cookie   string // set by LoginBrowser alone
-	Session  *Session
-	Subject  *Subject
+	Session  *core.Session
+	Subject  *core.Subject
 	AuthTime int64 // when the password was checked; Unix milliseconds
 	Expires  int64 // of the cookie
 }
@@ -22,21 +23,21 @@ type BrowserLogin struct {
 // short name. r.Mount is ignored. Each login has a new cookie: the caller sets
 // it and ends the one before, so that a cookie planted in a browser is no
 // login of its user.
-func (s *Service) LoginBrowser(ctx context.Context, r *LoginRequest) (*BrowserLogin, error) {
+func (s *Server) LoginBrowser(ctx context.Context, r *core.LoginRequest) (*BrowserLogin, error) {
 	own := *r
-	own.Mount, own.WithoutRefresh = s.oauth.browser, false
+	own.Mount, own.WithoutRefresh = s.browser, false
 	now := s.now()
 	b, err := s.loginBrowser(ctx, &own, now)
-	s.outcome("login", own.Mount, &own.Client, err)
+	s.engine.Outcome("login", own.Mount, &own.Client, err)
 	return b, err
 }
 
-func (s *Service) loginBrowser(ctx context.Context, r *LoginRequest, now int64) (*BrowserLogin, error) {
-	opened, err := s.openByPassword(ctx, r, now)
+func (s *Server) loginBrowser(ctx context.Context, r *core.LoginRequest, now int64) (*BrowserLogin, error) {
+	opened, err := s.engine.OpenByPassword(ctx, r, now)
 	if err != nil {
 		return nil, err
 	}
-	cookie, err := s.refreshToken(r.Mount, opened.Session)
+	cookie, err := s.engine.RefreshToken(r.Mount, opened.Session)
 	if err != nil {
 		return nil, err
 	}
@@ -48,39 +49,35 @@ func (s *Service) loginBrowser(ctx context.Context, r *LoginRequest, now int64) 
 
 // Browser says who a cookie stands for. *Error: TokenInvalid and below when it
 // stands for nobody any more, Unavailable.
-func (s *Service) Browser(ctx context.Context, cookie string, c *Client) (*BrowserLogin, error) {
+func (s *Server) Browser(ctx context.Context, cookie string, c *core.Client) (*BrowserLogin, error) {
 	now := s.now()
-	p, err := s.verified(ctx, s.oauth.browser, cookie, now, token.Refresh)
+	p, err := s.verified(ctx, s.browser, cookie, now, token.Refresh)
 	if err != nil {
 		return nil, err
 	}
 	sess, subj, err := s.store.SessionByID(ctx, p.Session)
 	if err != nil {
-		return nil, StoreError(err)
+		return nil, core.StoreError(err)
 	}
-	if now-sess.LastUsedAt >= s.oauth.cfg.BrowserIdleMS {
-		return nil, refuse(TokenExpired, "browser login idle")
+	if now-sess.LastUsedAt >= s.options.BrowserIdleMS {
+		return nil, refuse(core.TokenExpired, "browser login idle")
 	}
-	s.touches.session(Touch{ID: sess.ID, At: now, Address: addressText(c.Address)})
+	s.engine.Used(sess.ID, c, now)
 	return &BrowserLogin{Session: sess, Subject: subj, AuthTime: sess.CreatedAt, Expires: sess.RefreshExpires}, nil
 }
 
 // EndBrowser ends a browser login and the OAuth sessions that came from it.
 // Ending it twice is no error.
-func (s *Service) EndBrowser(ctx context.Context, b *BrowserLogin, c *Client) error {
+func (s *Server) EndBrowser(ctx context.Context, b *BrowserLogin, c *core.Client) error {
 	now := s.now()
 	sid := b.Session.ID.String()
 	ev := c.Event("logout")
-	ev.Actor, ev.Account, ev.Subject, ev.Session, ev.Mount = "user:"+b.Subject.ID, b.Subject.Account, b.Subject.ID, sid, BrowserMount
+	ev.Actor, ev.Account, ev.Subject, ev.Session, ev.Mount = "user:"+b.Subject.ID, b.Subject.Account, b.Subject.ID, sid, core.BrowserMount
 	// The login first: no new session can come from it while the others end.
-	if _, err := s.revokeSessions(ctx, &RevokeSessionsParams{ID: &b.Session.ID, Reason: "logout", Event: ev}); err != nil {
+	if _, err := s.engine.RevokeSessions(ctx, &core.RevokeSessionsParams{ID: &b.Session.ID, Reason: "logout", Event: ev}); err != nil {
 		return err
 	}
-	ev.Mount = OAuthMount
-	_, err := s.store.RevokeGrants(ctx, &RevokeGrantsParams{Browser: sid, Reason: "logout", FactPurgeAt: s.sessionFactPurgeAt(now), Now: now, Event: ev})
-	if err != nil {
-		return StoreError(err)
-	}
-	s.cache.drop()
-	return s.catchUp(ctx)
+	ev.Mount = core.OAuthMount
+	_, err := s.store.RevokeGrants(ctx, &core.RevokeGrantsParams{Browser: sid, Reason: "logout", FactPurgeAt: s.engine.FactPurgeAt(core.FactSession, now), Now: now, Event: ev})
+	return s.engine.Applied(ctx, err)
 }

@@ -1,4 +1,4 @@
-package core_test
+package authserver_test
 
 import (
 	"net/url"
@@ -7,18 +7,19 @@ import (
 	"testing"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/core/authserver"
 )
 
 func TestParseScope(t *testing.T) {
 	for text, want := range map[string][]string{
 		"": nil, "a": {"a"}, "a b": {"a", "b"}, "a b a": {"a", "b"}, "https://api.example/x:y": {"https://api.example/x:y"}, "!#[]~": {"!#[]~"},
 	} {
-		if got, err := core.ParseScope(text); err != nil || !slices.Equal(got, want) {
+		if got, err := authserver.ParseScope(text); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: %q, %v", text, got, err)
 		}
 	}
 	for _, text := range []string{" ", "a ", " a", "a  b", "a\tb", "a\nb", `a"b`, `a\b`, "ä", "a\x00", strings.Repeat("x", 2001)} {
-		if got, err := core.ParseScope(text); err == nil {
+		if got, err := authserver.ParseScope(text); err == nil {
 			t.Errorf("%q is taken as %q", text, got)
 		}
 	}
@@ -31,11 +32,11 @@ func FuzzParseScope(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		scope, err := core.ParseScope(text)
+		scope, err := authserver.ParseScope(text)
 		if err != nil {
 			return
 		}
-		again, err := core.ParseScope(strings.Join(scope, " "))
+		again, err := authserver.ParseScope(strings.Join(scope, " "))
 		if err != nil || !slices.Equal(again, scope) {
 			t.Fatalf("%q is %q, and read again %q, %v", text, scope, again, err)
 		}
@@ -55,7 +56,7 @@ func FuzzRedirectAllowed(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, uri string) {
-		if !core.RedirectAllowed(registered, uri) || slices.Contains(registered, uri) {
+		if !authserver.RedirectAllowed(registered, uri) || slices.Contains(registered, uri) {
 			return
 		}
 		u, err := url.Parse(uri)
@@ -80,7 +81,7 @@ func TestAllowedScope(t *testing.T) {
 		{[]string{"admin", "read"}, []string{"read"}, false, false},
 		{[]string{"email"}, nil, true, true},
 	} {
-		got, err := core.AllowedScope(c, x.asked, roles, x.strict)
+		got, err := authserver.AllowedScope(c, x.asked, roles, x.strict)
 		if !slices.Equal(got, x.want) || (err != nil) != x.bad {
 			t.Errorf("%q: %q, %v", x.asked, got, err)
 		}

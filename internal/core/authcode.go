@@ -5,6 +5,10 @@ import (
 	"slices"
 )
 
+// CodeKeptMS is how long a used code is remembered, in milliseconds, so that a
+// late second use still ends what the first one gave.
+const CodeKeptMS int64 = 24 * 3600 * 1000
+
 // AuthCode is an authorization code as stored. The code itself is 256 random
 // bits that only its hash is kept of.
 type AuthCode struct {

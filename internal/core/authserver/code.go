@@ -1,4 +1,4 @@
-package core
+package authserver
 
 import (
 	"context"
@@ -7,12 +7,14 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+
+	"github.com/sallyport/sallyport/internal/core"
 )
 
 // CodeRequest asks for an authorization code. The caller (the authorization
 // endpoint) has checked redirect URI, response type, scope and consent.
 type CodeRequest struct {
-	Client      *ClientRecord
+	Client      *core.ClientRecord
 	Browser     *BrowserLogin // who logged in, and when
 	RedirectURI string
 	Challenge   string // S256; needed
@@ -25,42 +27,42 @@ type CodeRequest struct {
 // IssueCode makes a code, good once within CodeLifetimeMS. *Error: FieldInvalid,
 // BadCredentials when user, client or login changed since they were read,
 // Unavailable.
-func (s *Service) IssueCode(ctx context.Context, r *CodeRequest) (string, error) {
-	if !r.Client.MayUse(GrantCode) {
-		return "", mayUse(&r.Client.OAuthClient, GrantCode)
+func (s *Server) IssueCode(ctx context.Context, r *CodeRequest) (string, error) {
+	if !r.Client.MayUse(core.GrantCode) {
+		return "", mayUse(&r.Client.OAuthClient, core.GrantCode)
 	}
 	if !validChallenge(r.Challenge) {
-		return "", oauthError(OAuthInvalidRequest, "code_challenge", "A code_challenge of method S256 is needed (RFC 7636)")
+		return "", oauthError(InvalidRequest, "code_challenge", "A code_challenge of method S256 is needed (RFC 7636)")
 	}
 	if len(r.Nonce) > 512 {
-		return "", oauthError(OAuthInvalidRequest, "nonce", "The nonce is too long")
+		return "", oauthError(InvalidRequest, "nonce", "The nonce is too long")
 	}
 	aud := s.audienceOf(&r.Client.OAuthClient)
 	if len(r.Audience) > 0 {
 		if !subset(r.Audience, aud) {
-			return "", oauthError(OAuthInvalidTarget, "audience", "This client may not ask for that audience")
+			return "", oauthError(InvalidTarget, "audience", "This client may not ask for that audience")
 		}
 		aud = r.Audience
 	}
 	subj := r.Browser.Subject
 	if subj.Account != r.Client.Account {
-		return "", refuse(BadCredentials, "user of another account")
+		return "", refuse(core.BadCredentials, "user of another account")
 	}
 	var b [32]byte
 	_, _ = rand.Read(b[:])
 	code := base64.RawURLEncoding.EncodeToString(b[:])
 	now := s.now()
-	err := s.store.CreateCode(ctx, &CreateCodeParams{Now: now, Consent: r.Consent, Code: AuthCode{
+	err := s.store.CreateCode(ctx, &core.CreateCodeParams{Now: now, Consent: r.Consent, Code: core.AuthCode{
 		Hash: sha256.Sum256([]byte(code)), Client: r.Client.ID, ClientVersion: r.Client.Version,
 		RedirectURI: r.RedirectURI, Challenge: r.Challenge, Nonce: r.Nonce, Scope: r.Scope, Audience: aud,
 		Subject: subj.ID, SubjectVersion: subj.Version, Account: subj.Account, AccountVersion: subj.AccountVersion,
 		AuthTime: r.Browser.AuthTime, Browser: r.Browser.Session.ID.String(), LoginName: r.Browser.Session.LoginName, CreatedAt: now, ExpiresAt: now + CodeLifetimeMS,
 	}})
-	if errors.Is(err, ErrStale) {
-		return "", refuse(BadCredentials, "changed since the login")
+	if errors.Is(err, core.ErrStale) {
+		return "", refuse(core.BadCredentials, "changed since the login")
 	}
 	if err != nil {
-		return "", StoreError(err)
+		return "", core.StoreError(err)
 	}
 	return code, nil
 }
@@ -73,24 +75,24 @@ func validChallenge(c string) bool {
 
 // RedeemRequest presents a code at the token endpoint.
 type RedeemRequest struct {
-	Auth        *ClientRecord // as AuthenticateClient gave it
+	Auth        *core.ClientRecord // as AuthenticateClient gave it
 	Code        string
 	RedirectURI string
 	Verifier    string
 	Audience    []string // narrows the first access token (RFC 8707 section 2.2); nil = all
-	Client      Client
+	Client      core.Client
 }
 
 // RedeemCode opens the session that a code stands for. A second use by the same
 // client ends it again.
-func (s *Service) RedeemCode(ctx context.Context, r *RedeemRequest) (*OAuthGranted, error) {
+func (s *Server) RedeemCode(ctx context.Context, r *RedeemRequest) (*Granted, error) {
 	g, err := s.redeemCode(ctx, r)
-	s.outcome("authorization_code", s.oauth.mount, &r.Client, err)
+	s.engine.Outcome("authorization_code", s.mount, &r.Client, err)
 	return g, err
 }
 
-func (s *Service) redeemCode(ctx context.Context, r *RedeemRequest) (*OAuthGranted, error) {
-	if err := mayUse(&r.Auth.OAuthClient, GrantCode); err != nil {
+func (s *Server) redeemCode(ctx context.Context, r *RedeemRequest) (*Granted, error) {
+	if err := mayUse(&r.Auth.OAuthClient, core.GrantCode); err != nil {
 		return nil, err
 	}
 	if len(r.Code) > maxSecret {
@@ -100,10 +102,10 @@ func (s *Service) redeemCode(ctx context.Context, r *RedeemRequest) (*OAuthGrant
 	hash := sha256.Sum256([]byte(r.Code))
 	code, err := s.store.CodeByHash(ctx, hash)
 	switch {
-	case errors.Is(err, ErrNoRow):
+	case errors.Is(err, core.ErrNoRow):
 		return nil, invalidGrant("no such code")
 	case err != nil:
-		return nil, StoreError(err)
+		return nil, core.StoreError(err)
 	case code.Client != r.Auth.ID:
 		return nil, invalidGrant("code of another client")
 	}
@@ -118,27 +120,15 @@ func (s *Service) redeemCode(ctx context.Context, r *RedeemRequest) (*OAuthGrant
 			return nil, err
 		}
 	}
-	if err := s.hearing(ctx, now); err != nil {
-		return nil, err
-	}
-	// A fact on everything touches no row, so the store would open a session,
-	// and with an epoch above the fact.
-	if sid, err := ParseSessionID(code.Browser); err == nil && s.revoked.deadSession(sid, code.Browser, code.Subject, code.Account) {
-		return nil, invalidGrant("login ended")
-	}
-	withRefresh := r.Auth.MayUse(GrantRefresh)
-	if err := s.canIssue(s.oauth.mount, withRefresh); err != nil {
-		return nil, err
-	}
 	if err := s.ensureIDKey(ctx, &r.Auth.OAuthClient); err != nil {
 		return nil, err
 	}
-	return s.redeemStep(ctx, r, code, withRefresh, now)
+	return s.redeemStep(ctx, r, code, now)
 }
 
 // checkRedeem compares what the code is bound to (RFC 6749 section 4.1.3, RFC
 // 7636 section 4.6).
-func checkRedeem(code *AuthCode, r *RedeemRequest) error {
+func checkRedeem(code *core.AuthCode, r *RedeemRequest) error {
 	if subtle.ConstantTimeCompare([]byte(code.RedirectURI), []byte(r.RedirectURI)) != 1 {
 		return invalidGrant("another redirect_uri")
 	}
@@ -153,53 +143,53 @@ func checkRedeem(code *AuthCode, r *RedeemRequest) error {
 }
 
 // redeemParams describes the session that a code opens.
-func (s *Service) redeemParams(r *RedeemRequest, code *AuthCode, withRefresh bool, now int64) *RedeemCodeParams {
-	m := *s.oauth.mount
+func (s *Server) redeemParams(ctx context.Context, r *RedeemRequest, code *core.AuthCode, now int64) (*core.RedeemCodeParams, error) {
+	m := *s.mount
 	m.Policy.Rotation = s.rotationOf(&r.Auth.OAuthClient)
+	withRefresh := r.Auth.MayUse(core.GrantRefresh)
 	if !withRefresh {
 		// The session is as long as its one access token.
-		m.Policy.Rotation = Rotation{IdleMS: r.Auth.AccessMS, AbsoluteMS: r.Auth.AccessMS}
+		m.Policy.Rotation = core.Rotation{IdleMS: r.Auth.AccessMS, AbsoluteMS: r.Auth.AccessMS}
 	}
-	sess := s.newSession(&m, &r.Client, now, withRefresh)
-	sess.Account, sess.SubjectKind, sess.Subject = code.Account, SubjectUser, code.Subject
-	sess.Credential, sess.LoginName = "code", code.LoginName
-	ev, replay := r.Client.Event("login"), r.Client.Event("code.replay")
-	for _, e := range []*Event{&ev, &replay} {
-		e.Actor, e.Account, e.Subject, e.Mount = "user:"+code.Subject, code.Account, code.Subject, m.ID
-		e.Detail = map[string]string{"client": code.Client}
+	open, err := s.engine.PrepareSession(ctx, &core.Opening{
+		Mount: &m, Credential: "code", LoginName: code.LoginName, From: code.Browser, WithoutRefresh: !withRefresh, Client: &r.Client,
+		Gate: core.Gate{
+			SubjectKind: core.SubjectUser, Subject: code.Subject, Version: code.SubjectVersion,
+			Account: code.Account, AccountVersion: code.AccountVersion,
+		},
+	}, now)
+	if core.CodeOf(err) == core.TokenRevoked {
+		return nil, invalidGrant("login ended")
 	}
-	return &RedeemCodeParams{
+	if err != nil {
+		return nil, err
+	}
+	open.Event.Detail = map[string]string{"client": code.Client}
+	replay := open.Event
+	replay.Kind = "code.replay"
+	return &core.RedeemCodeParams{
 		Hash: code.Hash, Client: r.Auth.ID, ClientVersion: r.Auth.Version,
-		Grant: SessionGrant{
+		Grant: core.SessionGrant{
 			Client: code.Client, Scope: code.Scope, Audience: code.Audience,
 			AuthTime: code.AuthTime, Nonce: code.Nonce, Browser: code.Browser,
 		},
-		Open: OpenSessionParams{
-			Session: *sess,
-			Gate: Gate{
-				SubjectKind: SubjectUser, Subject: code.Subject, Version: code.SubjectVersion,
-				Account: code.Account, AccountVersion: code.AccountVersion,
-			},
-			MaxPerSubject: s.cfg.MaxSessionsPerSubject, FactPurgeAt: s.sessionFactPurgeAt(now), Now: now, Event: ev,
-		},
-		ReplayEvent: replay,
-	}
+		Open: *open, ReplayEvent: replay,
+	}, nil
 }
 
-func (s *Service) redeemStep(ctx context.Context, r *RedeemRequest, code *AuthCode, withRefresh bool, now int64) (*OAuthGranted, error) {
-	p := s.redeemParams(r, code, withRefresh, now)
-	var err error
-	if p.Open.Session.Status, err = s.statusNumber(ctx, s.oauth.mount, StatusSessions, now); err != nil {
+func (s *Server) redeemStep(ctx context.Context, r *RedeemRequest, code *core.AuthCode, now int64) (*Granted, error) {
+	p, err := s.redeemParams(ctx, r, code, now)
+	if err != nil {
 		return nil, err
 	}
 	res, err := s.store.RedeemCode(ctx, p)
 	if err != nil {
-		return nil, StoreError(err)
+		return nil, core.StoreError(err)
 	}
 	switch res.Verdict {
-	case CodeRedeemed:
-	case CodeReplayed:
-		if err := s.catchUp(ctx); err != nil {
+	case core.CodeRedeemed:
+	case core.CodeReplayed:
+		if err := s.engine.Applied(ctx, nil); err != nil {
 			return nil, err
 		}
 		return nil, invalidGrant("code used before")
@@ -210,7 +200,7 @@ func (s *Service) redeemStep(ctx context.Context, r *RedeemRequest, code *AuthCo
 	if len(r.Audience) > 0 {
 		first.Audience = r.Audience
 	}
-	g, err := s.issueOAuth(&r.Auth.OAuthClient, &first, res.Session, res.Subject, now, true)
+	g, err := s.issueSession(&r.Auth.OAuthClient, &first, res.Session, res.Subject, now, true)
 	if err != nil {
 		return nil, err
 	}
