@@ -13,7 +13,6 @@ import (
 type querier interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
@@ -33,9 +32,6 @@ func (c *conn) exec(sql string, args ...any) (int64, error) {
 	}
 	return tag.RowsAffected(), err
 }
-
-// send runs statements in one round trip; the first that fails ends it.
-func (c *conn) send(b *pgx.Batch) error { return c.q.SendBatch(c.ctx, b).Close() }
 
 // scanner is one row of an answer.
 type scanner = pgx.Row
