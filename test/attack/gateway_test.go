@@ -185,6 +185,12 @@ func TestSmuggling(t *testing.T) {
 	head := "POST /api/x HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer " + tok + "\r\n"
 	hidden := "GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n"
 	chunk := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(hidden), hidden)
+	// Once, so that what is said of the token is kept (the clock stands still).
+	// raw closes its half, which for net/http is a client that left: a question
+	// to the store is broken off then, and answered 503 to nobody but raw.
+	if res := newWire(w).do([]byte(head + "Content-Length: 2\r\n\r\n{}")); res.status != http.StatusOK {
+		t.Fatalf("control: %s", res)
+	}
 	for name, raw := range map[string]string{
 		"CL.TE":                  head + fmt.Sprintf("Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n%s", len(hidden)+5, hidden),
 		"TE.CL":                  head + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n" + chunk,
