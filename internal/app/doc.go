@@ -3,8 +3,8 @@
 // end-to-end tests start the same value.
 //
 // The pieces move like this. openEngine opens data directory, master key,
-// keyring, core.Service and authserver.Server; loadMounts compiles contract files and registers
-// each mount with the service; routes puts contracts, our own paths and the
-// gateway on one public handler; New gives all of it to httpd. Nothing here
-// decides anything about a credential.
+// keyring, core.Service and authserver.Server; loadMounts compiles contract
+// files and registers each mount with the service; routes puts contracts, our
+// own paths and the gateway on one public handler; New gives all of it to httpd.
+// Nothing here decides anything about a credential.
 package app

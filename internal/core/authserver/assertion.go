@@ -122,7 +122,7 @@ func (s *Server) clientAssertion(ctx context.Context, r *AssertionRequest, maker
 	if err := mayUse(&c.OAuthClient, core.GrantAssertion); err != nil {
 		return nil, err
 	}
-	scope, err := s.machineScope(&c.OAuthClient, r.Scope)
+	scope, err := machineScope(&c.OAuthClient, r.Scope)
 	if err != nil {
 		return nil, err
 	}

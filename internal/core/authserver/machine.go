@@ -32,7 +32,7 @@ func (s *Server) clientCredentials(ctx context.Context, r *CredentialsRequest) (
 	if c.Type != core.ClientConfidential {
 		return nil, oauthError(UnauthorizedClient, "public client", "A public client has no credentials of its own")
 	}
-	scope, err := s.machineScope(c, r.Scope)
+	scope, err := machineScope(c, r.Scope)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (s *Server) clientCredentials(ctx context.Context, r *CredentialsRequest) (
 
 // machineScope is what a client may have for itself: nothing of OpenID
 // Connect, since there is no user.
-func (s *Server) machineScope(c *core.OAuthClient, asked []string) ([]string, error) {
+func machineScope(c *core.OAuthClient, asked []string) ([]string, error) {
 	scope, err := AllowedScope(c, asked, c.Scopes, true)
 	if err != nil {
 		return nil, err

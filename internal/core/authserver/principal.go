@@ -37,7 +37,7 @@ func (s *Server) principalOf(ctx context.Context, id *core.Identified, now int64
 	p.Scopes = liveScope(grant.Scope, p.Subject.Roles)
 	switch id.Kind {
 	case token.Access:
-		return p, s.accessFits(id, p, grant.Client, grant.Audience)
+		return p, accessFits(id, p, grant.Client, grant.Audience)
 	case token.ID:
 		if len(c.Audience) != 1 || c.Audience[0] != grant.Client {
 			return nil, id.Revoked("aud is not the client of the session")
@@ -48,7 +48,7 @@ func (s *Server) principalOf(ctx context.Context, id *core.Identified, now int64
 
 // accessFits takes client, audience and scope from the token, which may be
 // narrower than the session's, and refuses what the session never had.
-func (s *Server) accessFits(id *core.Identified, p *core.Principal, client string, audience []string) error {
+func accessFits(id *core.Identified, p *core.Principal, client string, audience []string) error {
 	c := id.Claims
 	if c.ClientID != client || !subset(c.Audience, audience) {
 		return id.Revoked("client_id or aud is not the session's")
@@ -84,7 +84,7 @@ func (s *Server) machinePrincipal(ctx context.Context, id *core.Identified, sid 
 		IssuedAt: c.IssuedAt * 1000, ExpiresAt: c.ExpiresAt * 1000, Claims: c.Payload,
 		Scopes: subj.Roles, ClientID: c.Subject,
 	}
-	return p, s.accessFits(id, p, c.Subject, c.Audience)
+	return p, accessFits(id, p, c.Subject, c.Audience)
 }
 
 // verified says who a token of one of our mounts speaks for, if it is of one of
