@@ -87,7 +87,11 @@ func TestServerKilled(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- storetest.Load(ctx, s, fmt.Sprint(round), 8, record) }()
-		time.Sleep(time.Duration(300+200*round) * time.Millisecond)
+		before := written(t, record)
+		for began := time.Now(); written(t, record) == before && time.Since(began) < time.Minute; { // on a busy machine it takes a while
+			time.Sleep(5 * time.Millisecond)
+		}
+		time.Sleep(time.Duration(100+200*round) * time.Millisecond)
 		if err := pg.Stop(pgtest.Immediate); err != nil {
 			t.Fatal(err)
 		}
@@ -106,6 +110,15 @@ func TestServerKilled(t *testing.T) {
 			t.Fatalf("after kill %d: %d lines, %v", round+1, n, err)
 		}
 	}
+}
+
+func written(t *testing.T, f *os.File) int64 {
+	t.Helper()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
 }
 
 // TestConnectionsKilled ends connections under refreshes: whoever repeats what
