@@ -116,6 +116,19 @@ func (s *Store) tendBallast(ctx context.Context) {
 	}
 }
 
+// heedBallast is for a command that comes and goes: it looks once, so that it
+// does not take what is meant for others.
+func (s *Store) heedBallast(ctx context.Context) {
+	var at int64
+	err := s.view(ctx, func(c *conn) error { return c.row(`SELECT at FROM ballast_given_up`).Scan(&at) })
+	if err == nil && at > 0 {
+		err = s.lookAtBallast(ctx)
+	}
+	if err != nil {
+		s.log.Debug("store: looking after the ballast", "err", err)
+	}
+}
+
 // lookAtBallast learns whether some node has given the ballast up, and brings
 // it back if there is room.
 func (s *Store) lookAtBallast(ctx context.Context) error {

@@ -84,6 +84,11 @@ func TestBallast(t *testing.T) {
 	if _, err := s.RefreshSession(t.Context(), moving1(kept, 0)); !errors.Is(err, errGivenUp) {
 		t.Errorf("a refresh that would take room from revocations: %v", err)
 	}
+	command := openAt(t, Config{URL: pg.DSN(name), Ballast: 16 << 20})
+	if err := command.MetaSet(t.Context(), &core.MetaSetParams{Name: "x", Value: "y", Now: testNow}); !errors.Is(err, errGivenUp) {
+		t.Errorf("a command that would take room from revocations: %v", err)
+	}
+	closing(t, command)
 	free()
 	awaitBallast(t, s)
 	if res, err := s.RefreshSession(t.Context(), moving1(kept, 0)); err != nil || !res.Verdict.Granted() {

@@ -39,14 +39,27 @@ type link struct {
 	dead bool
 	life context.Context // ends when the link dies
 	end  context.CancelFunc
+
+	watch watch // of the one that asks
 }
 
 func (l *link) start() { l.life, l.end = context.WithCancel(context.Background()) }
 
+// watch judges silence. Times are steady milliseconds.
+type watch struct {
+	looked int64 // at the clock, last
+	awake  int64 // since when it was looked at without a break
+}
+
 // silent reports that a server that was asked at a moment should have said
-// something by now.
-func silent(asked, heard, now int64) bool {
-	return now-max(asked, heard) >= linkPatience.Milliseconds()
+// something by now. Time in which this process did not run, because the machine
+// was paused or busy, does not count: an answer may have come and lie unread.
+func (w *watch) silent(asked, heard, now int64) bool {
+	if now-w.looked > linkPatience.Milliseconds()/2 {
+		w.awake = now
+	}
+	w.looked = now
+	return now-max(asked, heard, w.awake) >= linkPatience.Milliseconds()
 }
 
 // err refuses while the link is dead.
@@ -144,6 +157,7 @@ func (s *Store) watchLink(ctx context.Context) {
 			return
 		case <-time.After(wait):
 		}
+		s.judgeLink(ctx, asked)
 		if err == nil || sqlState(err) != "" {
 			asked = steadyMS() // a new question; one that failed goes on
 		}
@@ -169,7 +183,7 @@ func (s *Store) askedOnce(ctx context.Context, asked int64, ask func(context.Con
 }
 
 func (s *Store) judgeLink(ctx context.Context, asked int64) {
-	if ctx.Err() == nil && silent(asked, s.link.heard.Load(), steadyMS()) && s.link.die() {
+	if ctx.Err() == nil && s.link.watch.silent(asked, s.link.heard.Load(), steadyMS()) && s.link.die() {
 		s.log.Warn("store: nothing comes from the server; requests are refused until something does", "silent_for", linkPatience)
 		// Those connections may stay silent when the others speak again.
 		s.pool.Reset()

@@ -141,6 +141,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s.chores.Go(func() { s.chainLoose(work) })
 	s.chores.Go(func() { s.weigh(work) })
+	if !cfg.Serve && cfg.Ballast > 0 {
+		s.heedBallast(ctx)
+	}
 	if cfg.Serve {
 		s.chores.Go(func() { s.watchLink(work) })
 		if cfg.Ballast > 0 {
