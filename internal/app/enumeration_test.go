@@ -43,7 +43,9 @@ func TestSecurity51_AlikeOnEveryWay(t *testing.T) {
 		},
 	} {
 		// Names of one length: the length of an answer tells nothing either.
-		name := func(kind string) string { return fmt.Sprintf("%.4s-%.6s", strings.ReplaceAll(way, " ", ""), kind+"xxxxxx") }
+		name := func(kind string) string {
+			return fmt.Sprintf("%.4s-%.6s", strings.ReplaceAll(way, " ", ""), kind+"xxxxxx")
+		}
 		unknown := login(name("nobody"), password).whole(name("nobody"))
 		if !strings.HasPrefix(unknown, "401\n") && !strings.HasPrefix(unknown, "403\n") {
 			t.Fatalf("%s: an unknown name is answered %s", way, unknown)

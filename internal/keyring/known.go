@@ -42,6 +42,10 @@ var typed = regexp.MustCompile(`^[a-z]*[-_.!@#+ ]?[0-9.e+]*[-_.!@#+ ]?[a-z]*[.!]
 
 const typedMost = 16
 
+// passwordMost is the longest text that is looked up among passwords. None is
+// longer but by chance, of which the set has its share (one in a million).
+const passwordMost = 28
+
 var uuid = regexp.MustCompile(`^\{?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\}?$`)
 
 // placeholderWords are what example secrets are made of.
@@ -70,7 +74,7 @@ func knownReason(secret []byte) string {
 		switch {
 		case knownSecrets()[lower]:
 			return "it stands in public documentation"
-		case blocklist.Password(lower):
+		case len(lower) <= passwordMost && blocklist.Password(lower):
 			return "it is one of the most used passwords"
 		case uuid.MatchString(lower):
 			return "it is a UUID, which is a name and not a secret: they stand in logs, addresses and repositories"
@@ -83,6 +87,11 @@ func knownReason(secret []byte) string {
 		case text(form) && (madeOf(letters(lower, nil)) || madeOf(letters(lower, leet))):
 			return "it is made of the words that example secrets are made of"
 		}
+		if text(form) {
+			if why := guessable(strings.TrimSpace(string(form))); why != "" {
+				return why
+			}
+		}
 	}
 	return ""
 }
@@ -92,6 +101,9 @@ func knownReason(secret []byte) string {
 func spellings(secret []byte) [][]byte {
 	all := [][]byte{secret}
 	text := strings.TrimSpace(string(secret))
+	if digits, ok := strings.CutPrefix(text, "0x"); ok {
+		text = digits
+	}
 	if raw, err := hex.DecodeString(text); err == nil {
 		all = append(all, raw)
 	}

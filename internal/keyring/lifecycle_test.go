@@ -222,6 +222,33 @@ func TestSecurity12_WeakSharedSecret(t *testing.T) {
 	}
 }
 
+// TestPublicSecretThatSigns: what an earlier version took does not stop a start,
+// which imports it again; it is told of each time, and goes nowhere else.
+func TestPublicSecretThatSigns(t *testing.T) {
+	rows := newRows()
+	r := openRing(t, rows, 0)
+	public := []byte("this-should-never-be-the-key-in-production")
+	e, err := r.sharedEntry(t.Context(), accessSet, public, &ImportOptions{Actor: System})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.promote(t.Context(), e, System); err != nil {
+		t.Fatal(err)
+	}
+	again := openRing(t, rows, 1000)
+	kid, err := again.ImportShared(t.Context(), accessSet, public, ImportOptions{})
+	if err != nil || kid != e.row.ID {
+		t.Fatal(kid, err)
+	}
+	if !strings.Contains(again.log.String(), "a shared secret is public") || strings.Contains(again.log.String(), string(public)) {
+		t.Errorf("the log says %s", again.log)
+	}
+	other := core.KeySet{Mount: "other", Kind: token.Access}
+	if _, err := again.ImportShared(t.Context(), other, public, ImportOptions{}); core.CodeOf(err) != core.FieldInvalid {
+		t.Errorf("for another mount: %v", err)
+	}
+}
+
 // TestAlgorithmChangesDuringRotation: a key that was published to sign next, with
 // the algorithm of before, will never sign. It does not stay published, and is
 // not there to sign at once, years old, when the algorithm is changed back.

@@ -28,7 +28,8 @@ type ImportOptions struct {
 // signs already changes nothing; it returns that key's id.
 //
 // Refused with *core.Error{FieldInvalid}: a secret of fewer than 32 bytes
-// without WeakUntil in the future, and one that is public (see known.go).
+// without WeakUntil in the future, and one that is public (see known.go) unless
+// it signs already.
 func (k *Keyring) ImportShared(ctx context.Context, set core.KeySet, secret []byte, o ImportOptions) (string, error) {
 	if o.Actor == "" {
 		o.Actor = System
@@ -37,6 +38,18 @@ func (k *Keyring) ImportShared(ctx context.Context, set core.KeySet, secret []by
 		return "", core.Errorf(core.FieldInvalid, "a shared secret signs access and application tokens alone, not %s tokens", set.Kind)
 	}
 	now := k.cfg.Now()
+	why := knownReason(secret)
+	if why != "" && k.signsAlready(set, secret) {
+		// An earlier version took it. Ending every session of the mount would
+		// not make it less public; its owner is told, at each start.
+		k.cfg.Logger.Error("a shared secret is public and lets anybody sign tokens; give its verifiers a new one and import that",
+			"set", setName(set), "why", why)
+		why = ""
+	}
+	if why != "" {
+		return "", core.Errorf(core.FieldInvalid, "this secret is public: %s. Whoever tries it can sign tokens for everybody; "+
+			"give the verifiers a new one (openssl rand -base64 48) and import that", why)
+	}
 	if err := checkShared(secret, &o, now); err != nil {
 		return "", err
 	}
@@ -61,10 +74,6 @@ func (k *Keyring) ImportShared(ctx context.Context, set core.KeySet, secret []by
 }
 
 func checkShared(secret []byte, o *ImportOptions, now int64) error {
-	if why := knownReason(secret); why != "" {
-		return core.Errorf(core.FieldInvalid, "this secret is public: %s. Whoever tries it can sign tokens for everybody; "+
-			"give the verifiers a new one (openssl rand -base64 48) and import that", why)
-	}
 	if len(secret) >= jose.MinSecret {
 		o.WeakUntil = 0
 		return nil
@@ -79,6 +88,20 @@ func checkShared(secret []byte, o *ImportOptions, now int64) error {
 		return core.Errorf(core.FieldInvalid, "the secret has %d bytes, and the time it was allowed for is over (%s)", len(secret), day(o.WeakUntil))
 	}
 	return nil
+}
+
+// signsAlready reports that the secret is the one that signs a set.
+func (k *Keyring) signsAlready(set core.KeySet, secret []byte) bool {
+	s := k.snap.Load().sets[set]
+	if s == nil {
+		return false
+	}
+	for _, e := range s.byID {
+		if e.row.Class == core.SharedKey && e.row.State == core.KeyActive && e.holds(secret) {
+			return true
+		}
+	}
+	return false
 }
 
 // sharedEntry finds the secret among the set's keys or stores it as next.
