@@ -19,9 +19,9 @@ import (
 // guessBudget is what strangers have in these tests, for one name.
 const guessBudget = 30
 
-// Room in the queue for most of the guesses: what is tried is the budget, not the
+// Room in the queue for three times the budget: what is tried is the budget, not the
 // admission before it.
-const guessing = "trusted_proxies: [127.0.0.1]\nlimits: {stranger_failures: 30}\npassword: {queue: 160}\n"
+const guessing = "trusted_proxies: [127.0.0.1]\nlimits: {stranger_failures: 30}\npassword: {queue: 90}\n"
 
 // TestSecurity54_FiveHundredGuessesOverTwoNodes: 500 guesses at one user, at
 // once, over two nodes and all four ways to a password, in several spellings
