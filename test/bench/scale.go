@@ -54,9 +54,13 @@ type sized struct {
 	Floor        figure  `json:"floor"`
 	OfFloor      float64 `json:"of_the_floor,omitempty"`
 	OfEmpty      float64 `json:"of_the_empty_store,omitempty"`
+	Store        figure  `json:"store_alone"`
+	StoreFloor   figure  `json:"table_alone"`
+	StoreOfFloor float64 `json:"store_of_the_table,omitempty"`
 	Purge        *purged `json:"purge,omitempty"`
 
 	dir, dsn    string
+	floorDSN    string
 	server      *sut.Server
 	floor       *sut.Process
 	rovers      []client
@@ -136,7 +140,7 @@ func (s *scale) execute(ctx context.Context) (_ *scaleReport, err error) {
 		err = errors.Join(err, os.RemoveAll(s.dir))
 	}()
 	s.binaries = map[string]string{}
-	for _, pkg := range []string{"cmd/sallyport", "test/bench/floor"} {
+	for _, pkg := range []string{"cmd/sallyport", "test/bench/floor", "test/bench/pgfloor"} {
 		s.say("building %s", pkg)
 		path, err := sut.Build(ctx, s.dir, pkg)
 		if err != nil {
@@ -205,6 +209,11 @@ func (r *scaleReport) write(w io.Writer) error {
 	line("  of the empty store %", "%.0f", some(func(s *sized) float64 { return 100 * s.OfEmpty }))
 	line("floor, 16-byte keys, a second", "%.0f", some(func(s *sized) float64 { return s.Floor.Value }))
 	line("  rotations, of the floor %", "%.0f", some(func(s *sized) float64 { return 100 * s.OfFloor }))
+	line("the store alone, rotations a second", "%.0f", some(func(s *sized) float64 { return s.Store.Value }))
+	line("  p99 ms", "%.2f", some(func(s *sized) float64 { return s.Store.P99MS }))
+	line("a bare table, 16-byte keys, moves", "%.0f", some(func(s *sized) float64 { return s.StoreFloor.Value }))
+	line("  p99 ms", "%.2f", some(func(s *sized) float64 { return s.StoreFloor.P99MS }))
+	line("  rotations, of the moves %", "%.0f", some(func(s *sized) float64 { return 100 * s.StoreOfFloor }))
 	line("start to the first answer ms", "%.0f", some(func(s *sized) float64 { return s.StartMS }))
 	line("memory after the start MB", "%.1f", some(func(s *sized) float64 { return s.IdleMB }))
 	line("memory after the load MB", "%.1f", some(func(s *sized) float64 { return s.LoadedMB }))

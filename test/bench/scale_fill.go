@@ -120,6 +120,10 @@ func (s *scale) raise(ctx context.Context, one *sized) (err error) {
 			return err
 		}
 		one.dsn = s.pg.DSN(name)
+		if name, err = s.pg.CreateDatabase(ctx); err != nil {
+			return err
+		}
+		one.floorDSN = s.pg.DSN(name)
 	}
 	if err := s.load(ctx, one); err != nil {
 		return err

@@ -57,6 +57,9 @@ func TestScale(t *testing.T) {
 					t.Errorf("%d sessions: %+v", s.Sessions, s)
 				}
 			}
+			if big := rep.Stores[1]; big.Store.Value <= 0 || big.StoreFloor.Value <= 0 || big.StoreOfFloor <= 0 {
+				t.Errorf("alone: %+v", big)
+			}
 			if p := rep.Stores[1].Purge; p == nil || p.Removed < 20 || p.Removed > 140 {
 				t.Errorf("purged %+v, want about 70", p)
 			}

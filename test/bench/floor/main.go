@@ -2,7 +2,9 @@
 // that a measured request must, with bare cryptography and a bare store.
 //
 //	floor -listen ADDR [-db FILE [-rows N] [-keys] [-fill]] [-upstream URL]
+//	floor -db FILE [-rows N] [-keys] -loop 10s [-n 16] [-chains 1000]
 //
+// The second moves rows with no server around the store, and says how many.
 // POST /fixed reads a form and answers 600 bytes. POST /mac checks one HMAC and
 // makes one: a refresh that changes nothing. POST /rotate checks one, moves one
 // row of a SQLite file by one conditional update, durable before the answer and
@@ -42,9 +44,16 @@ func main() {
 	rows := flag.Int("rows", 1000, "sessions in the file")
 	keys := flag.Bool("keys", false, "sessions have keys of 16 bytes, in an index, and not numbers")
 	only := flag.Bool("fill", false, "make the file of sessions and end")
+	length := flag.Duration("loop", 0, "move rows for so long, without a server, and end")
+	n := flag.Int("n", 16, "moves at once")
+	chains := flag.Int("chains", 1000, "rows that are moved")
 	flag.Parse()
-	if *only {
-		if _, err := openStore(*db, *rows, *keys); err != nil {
+	if *only || *length > 0 {
+		s, err := openStore(*db, *rows, *keys)
+		if err == nil && *length > 0 {
+			err = s.loop(*length, *n, *chains, os.Stdout)
+		}
+		if err != nil {
 			fmt.Fprintln(os.Stderr, "floor:", err)
 			os.Exit(1)
 		}

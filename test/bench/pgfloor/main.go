@@ -3,10 +3,14 @@
 // answer, and does nothing else.
 //
 //	pgfloor -listen ADDR -db DSN [-conns 16] [-rows 100000]
+//	pgfloor -db DSN [-conns 16] [-rows 100000] [-fill] -loop 10s [-n 16] [-chains 1000]
 //
 // POST /one does it in one statement a request, over a pool of connections.
 // POST /group sends what waits as one statement over arrays, one at a time.
 // Both read the form's refresh_token, "new.N", whose number names the row.
+// With -loop there is no server: rows with keys of 16 bytes, which it makes if
+// they are not there, are moved by one conditional update, in groups. With
+// -fill it makes them and no more.
 package main
 
 import (
@@ -30,7 +34,23 @@ func main() {
 	db := flag.String("db", "", "DSN of an empty database")
 	conns := flag.Int("conns", 16, "connections")
 	rows := flag.Int("rows", 100_000, "rows in the table")
+	length := flag.Duration("loop", 0, "move rows for so long, without a server, and end")
+	n := flag.Int("n", 16, "moves at once")
+	chains := flag.Int("chains", 1000, "rows that are moved")
+	only := flag.Bool("fill", false, "make the rows of a loop and end")
 	flag.Parse()
+	if *only || *length > 0 {
+		ctx := context.Background()
+		k, err := openKeyed(ctx, *db, *conns, int64(*rows))
+		if err == nil && *length > 0 {
+			err = k.loop(ctx, *length, *n, *chains, os.Stdout)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "pgfloor:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	f, err := open(context.Background(), *db, *conns, *rows)
 	if err == nil {
 		mux := http.NewServeMux()
