@@ -181,11 +181,7 @@ func (s *Store) Machine(ctx context.Context, id string) (subj *core.Subject, epo
 		if err != nil {
 			return err
 		}
-		subj = &core.Subject{
-			Kind: core.SubjectClient, ID: rec.ID, Account: rec.Account, AccountShortname: rec.AccountShortname,
-			AccountState: rec.AccountState, AccountVersion: rec.AccountVersion, State: rec.State, Version: rec.Version,
-			Type: core.TypeApplication, Username: rec.Name, Roles: rec.Scopes, Attributes: []byte("{}"),
-		}
+		subj = rec.Subject()
 		return nil
 	})
 	if err != nil {

@@ -129,20 +129,9 @@ func (s *Store) ChangeAPIKey(ctx context.Context, p *core.ChangeAPIKeyParams) (*
 		if err := loadSecrets(t.conn, &k); err != nil {
 			return err
 		}
-		set(&k.Description, p.Patch.Description)
-		set(&k.Roles, p.Patch.Roles)
-		set(&k.State, p.Patch.State)
-		set(&k.Secrets, p.Patch.Secrets)
-		if k.State == core.Deleted {
-			k.Secrets = nil
-		}
-		k.UpdatedAt = p.Now
-		if p.Patch.Secrets != nil {
-			k.Version++ // an exchange under way with the former secret is over
-		}
-		if p.EndSessions || k.State == core.Deleted {
-			k.Version++
-			if err := t.endSubject(core.FactAPIKey, k.ID, "", ending{reason: keyReason(k.State), purgeAt: p.FactPurgeAt, now: p.Now}); err != nil {
+		var reason string
+		if k, reason = p.Apply(&k); reason != "" {
+			if err := t.endSubject(core.FactAPIKey, k.ID, "", ending{reason: reason, purgeAt: p.FactPurgeAt, now: p.Now}); err != nil {
 				return err
 			}
 		}
@@ -157,17 +146,6 @@ func (s *Store) ChangeAPIKey(ctx context.Context, p *core.ChangeAPIKeyParams) (*
 		return nil, err
 	}
 	return &k, nil
-}
-
-// keyReason is the reason of a fact on an API key that is now in a state.
-func keyReason(s core.State) string {
-	switch s {
-	case core.Deleted:
-		return core.ReasonKeyDeleted
-	case core.Disabled:
-		return core.ReasonKeyDisabled
-	}
-	return "api key"
 }
 
 func (t *tx) storeAPIKey(k *core.APIKey) error {

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"cmp"
 	"context"
-	"strings"
 
 	"github.com/sallyport/sallyport/internal/core"
 )
@@ -41,7 +40,7 @@ func (s *Store) CreateUser(ctx context.Context, p *core.CreateUserParams) (*core
 			roles, attributes, password_hash, password_format, version, created_at, updated_at, password_at, last_login_at, last_login_from)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			u.ID, u.Account, string(u.Type), string(u.State), u.Username, u.UsernameCanon, u.Email, u.EmailCanon, flag(u.EmailVerified),
-			encodeList(u.Roles), u.Attributes, u.PasswordHash, hashFormat(u.PasswordHash), u.Version, u.CreatedAt, u.UpdatedAt, u.PasswordAt, u.LastLoginAt, u.LastLoginFrom)
+			encodeList(u.Roles), u.Attributes, u.PasswordHash, core.HashFormat(u.PasswordHash), u.Version, u.CreatedAt, u.UpdatedAt, u.PasswordAt, u.LastLoginAt, u.LastLoginFrom)
 		if err != nil {
 			return taken(err)
 		}
@@ -119,7 +118,7 @@ func (s *Store) ChangeUser(ctx context.Context, p *core.ChangeUserParams) (*core
 		if p.IfVersion != 0 && p.IfVersion != before.Version {
 			return core.ErrStale
 		}
-		after = patched(before, p)
+		after = p.Apply(before)
 		if err := t.rename(before, &after, p.NamesReservedUntil, p.Now); err != nil {
 			return err
 		}
@@ -139,42 +138,11 @@ func (s *Store) ChangeUser(ctx context.Context, p *core.ChangeUserParams) (*core
 	return &after, nil
 }
 
-// patched gives the user after a patch.
-func patched(before *core.User, p *core.ChangeUserParams) core.User {
-	u := *before
-	set(&u.Type, p.Patch.Type)
-	set(&u.State, p.Patch.State)
-	set(&u.Username, p.Patch.Username)
-	set(&u.UsernameCanon, p.Patch.UsernameCanon)
-	set(&u.Email, p.Patch.Email)
-	set(&u.EmailCanon, p.Patch.EmailCanon)
-	set(&u.EmailVerified, p.Patch.EmailVerified)
-	set(&u.Roles, p.Patch.Roles)
-	set(&u.Attributes, p.Patch.Attributes)
-	if len(u.Attributes) == 0 {
-		u.Attributes = []byte("{}")
-	}
-	if p.Patch.PasswordHash != nil {
-		u.PasswordHash, u.PasswordAt = *p.Patch.PasswordHash, p.Now
-	}
-	if p.Effects.RaiseVersion {
-		u.Version++
-	}
-	u.UpdatedAt = p.Now
-	return u
-}
-
-func set[T any](field *T, value *T) {
-	if value != nil {
-		*field = *value
-	}
-}
-
 func (t *tx) storeUser(u *core.User) error {
 	_, err := t.exec(`UPDATE users SET type = ?, state = ?, username = ?, username_canon = ?, email = ?, email_canon = ?, email_verified = ?,
 		roles = ?, attributes = ?, password_hash = ?, password_format = ?, version = ?, updated_at = ?, password_at = ? WHERE id = ?`,
 		string(u.Type), string(u.State), u.Username, u.UsernameCanon, u.Email, u.EmailCanon, flag(u.EmailVerified),
-		encodeList(u.Roles), u.Attributes, u.PasswordHash, hashFormat(u.PasswordHash), u.Version, u.UpdatedAt, u.PasswordAt, u.ID)
+		encodeList(u.Roles), u.Attributes, u.PasswordHash, core.HashFormat(u.PasswordHash), u.Version, u.UpdatedAt, u.PasswordAt, u.ID)
 	return err
 }
 
@@ -254,7 +222,7 @@ func (s *Store) UpgradeHash(ctx context.Context, p *core.UpgradeHashParams) (rep
 	err = s.single(ctx, func(t *tx) (err error) {
 		n, err = t.exec(`UPDATE users SET password_hash = ?, password_format = ?, updated_at = ?
 			WHERE id = ? AND password_hash = ? AND password_hash <> '' AND state <> 'deleted'`,
-			p.New, hashFormat(p.New), p.Now, p.ID, p.Old)
+			p.New, core.HashFormat(p.New), p.Now, p.ID, p.Old)
 		return err
 	})
 	return err == nil && n == 1, err
@@ -279,21 +247,4 @@ func (s *Store) HashSamples(ctx context.Context) (all []string, err error) {
 		return nil, err
 	}
 	return all, nil
-}
-
-// hashFormat is what hashes of equal format and cost share: all but the last
-// two members, salt and digest, which bcrypt writes as one.
-func hashFormat(phc string) string {
-	parts := strings.Split(phc, "$")
-	drop := 2
-	if strings.HasPrefix(phc, "$2") {
-		drop = 1
-	}
-	switch {
-	case phc == "":
-		return ""
-	case len(parts) <= drop+1:
-		return "other"
-	}
-	return strings.Join(parts[:len(parts)-drop], "$")
 }
