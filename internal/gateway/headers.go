@@ -83,6 +83,12 @@ func (n *identityNames) speaksForUs(name string) bool {
 	// another host or path altogether.
 	case strings.HasPrefix(b, "xscriptname"), strings.HasPrefix(b, "xpathinfo"), strings.HasPrefix(b, "xenvoyoriginal"):
 	case strings.HasPrefix(b, "xhttphost"), strings.HasPrefix(b, "xhttppath"), b == "xhost", b == "xurl", b == "xuri":
+	// gunicorn believes SCRIPT_NAME without an X, and of what it serves cuts
+	// the first place off where that stands: /public/x/admin becomes /admin.
+	case b == "scriptname", b == "pathinfo", b == "pathtranslated", b == "requesturi":
+	// CGI makes HTTP_PROXY of it, by which the API's own calls would go to
+	// whomever the client names (httpoxy).
+	case b == "proxy":
 	default:
 		return false
 	}

@@ -23,7 +23,7 @@ http.createServer({ maxHeaderSize: 65536, insecureHTTPParser: true }, (req, res)
         if (name.startsWith('x-sallyport-')) lines.push('id=' + from + name + ':' + value)
         if (name === 'x-original-url' || name === 'x-rewrite-url') path = value
         if (name.startsWith('x-http-method') || name === 'x-method-override') method = value
-        if (name === 'x-script-name' && path.startsWith(value)) path = path.slice(value.length) || '/'
+        if ((name === 'x-script-name' || name === 'script-name') && value && path.includes(value)) path = path.slice(path.indexOf(value) + value.length) || '/' // as gunicorn does
         if (name === 'x-probe') probe = value
       }
     }

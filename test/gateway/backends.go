@@ -70,8 +70,9 @@ func answer(w http.ResponseWriter, r *http.Request, route string, hidden *atomic
 					target, route = v, "/"
 				case strings.HasPrefix(name, "x-http-method") || name == "x-method-override":
 					method = v
-				case name == "x-script-name" && strings.HasPrefix(target, v):
-					target, route = strings.TrimPrefix(target, v), "/"
+				case (name == "x-script-name" || name == "script-name") && v != "" && strings.Contains(target, v):
+					_, target, _ = strings.Cut(target, v) // as gunicorn does
+					route = "/"
 				}
 			}
 		}
