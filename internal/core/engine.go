@@ -85,7 +85,7 @@ func (e *Engine) EndToken(ctx context.Context, id *Identified, reason string, ev
 	}
 	ev.Subject, ev.Session, ev.Mount = id.Claims.Subject, id.Claims.SessionID, id.Mount.ID
 	if id.Kind == token.Refresh {
-		_, err := e.RevokeSessions(ctx, &RevokeSessionsParams{ID: &sid, Reason: reason, Event: ev})
+		_, err := e.RevokeSessions(ctx, &RevokeSessionsParams{ID: &sid, Mount: id.Mount.ID, Reason: reason, Event: ev})
 		return err
 	}
 	ev.Detail = map[string]string{"jti": id.Claims.ID}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 
 	"github.com/sallyport/sallyport/internal/token"
 )
@@ -40,7 +41,7 @@ func (s *Service) logout(ctx context.Context, r *LogoutRequest) error {
 	if err != nil {
 		return err
 	}
-	ev := logoutEvent(r, p.Subject.Account, p.Subject.ID, id.Claims.SessionID)
+	ev := logoutEvent(r, p.Subject.Kind, p.Subject.Account, p.Subject.ID, id.Claims.SessionID)
 	params := &RevokeSessionsParams{Subject: p.Subject.ID, Mount: r.Mount.ID, Reason: "logout", Event: ev}
 	if r.Scope == LogoutOthers {
 		params.Spare = id.Claims.SessionID
@@ -49,17 +50,26 @@ func (s *Service) logout(ctx context.Context, r *LogoutRequest) error {
 	return err
 }
 
+// endSession ends a session of the mount whose key signed the claims that name
+// it. The row, also of one that is over, says whose it is.
 func (s *Service) endSession(ctx context.Context, r *LogoutRequest, sid SessionID) error {
-	ev := logoutEvent(r, "", "", sid.String())
-	_, err := s.revokeSessions(ctx, &RevokeSessionsParams{ID: &sid, Reason: "logout", Event: ev})
+	sess, _, err := s.store.SessionByID(ctx, sid)
+	if errors.Is(err, ErrNoRow) {
+		sess, err = &Session{}, nil // the step says that there is nothing to end
+	}
+	if err != nil {
+		return StoreError(err)
+	}
+	ev := logoutEvent(r, sess.SubjectKind, sess.Account, sess.Subject, sid.String())
+	_, err = s.revokeSessions(ctx, &RevokeSessionsParams{ID: &sid, Mount: r.Mount.ID, Reason: "logout", Event: ev})
 	return err
 }
 
-func logoutEvent(r *LogoutRequest, account, subject, sid string) Event {
+func logoutEvent(r *LogoutRequest, kind SubjectKind, account, subject, sid string) Event {
 	ev := r.Client.Event("logout")
 	ev.Account, ev.Subject, ev.Session, ev.Mount = account, subject, sid, r.Mount.ID
 	if subject != "" {
-		ev.Actor = "user:" + subject
+		ev.Actor = string(kind) + ":" + subject
 	}
 	return ev
 }

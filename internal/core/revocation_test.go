@@ -384,6 +384,27 @@ func TestRevokedByAnotherMount(t *testing.T) {
 			t.Errorf("%s: the session was changed: %+v", kind, row)
 		}
 		w.calls(g.AccessToken)
+		w.must(w.svc.Logout(w.ctx, &core.LogoutRequest{Mount: other, Token: forged, Client: from(home)}))
+		if w.row(g.Session.ID).RevokedAt != 0 || len(w.audits("logout")) != 0 {
+			t.Errorf("%s: a logout at the other mount ended it", kind)
+		}
+	}
+}
+
+// TestLogoutSaysWho: the record of a logout names who logged out.
+func TestLogoutSaysWho(t *testing.T) {
+	m := netography("net", core.DefaultAccount)
+	w := newWorld(t, m)
+	w.user("ann")
+	g := w.in(m, "ann")
+	w.must(w.svc.Logout(w.ctx, &core.LogoutRequest{Mount: m, Token: g.RefreshToken, Client: from(home)}))
+	log := w.audits("logout")
+	if len(log) != 1 {
+		t.Fatalf("%d records", len(log))
+	}
+	ev := log[0]
+	if ev.Actor != "user:"+g.Session.Subject || ev.Subject != g.Session.Subject || ev.Account != g.Session.Account || ev.Session != g.Session.ID.String() {
+		t.Errorf("%+v", ev)
 	}
 }
 

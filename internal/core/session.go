@@ -190,8 +190,8 @@ type SessionQuery struct {
 // RevokeSessionsParams is one step. Exactly one of ID, Subject is set.
 type RevokeSessionsParams struct {
 	ID          *SessionID
-	Subject     string // all sessions of this subject …
-	Mount       string // … on this mount only, "" = all mounts
+	Subject     string // all sessions of this subject
+	Mount       string // either on this mount only, "" = all mounts
 	Spare       string // sid that stays alive
 	Reason      string
 	FactPurgeAt int64

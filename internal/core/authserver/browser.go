@@ -74,7 +74,7 @@ func (s *Server) EndBrowser(ctx context.Context, b *BrowserLogin, c *core.Client
 	ev := c.Event("logout")
 	ev.Actor, ev.Account, ev.Subject, ev.Session, ev.Mount = "user:"+b.Subject.ID, b.Subject.Account, b.Subject.ID, sid, core.BrowserMount
 	// The login first: no new session can come from it while the others end.
-	if _, err := s.engine.RevokeSessions(ctx, &core.RevokeSessionsParams{ID: &b.Session.ID, Reason: "logout", Event: ev}); err != nil {
+	if _, err := s.engine.RevokeSessions(ctx, &core.RevokeSessionsParams{ID: &b.Session.ID, Mount: core.BrowserMount, Reason: "logout", Event: ev}); err != nil {
 		return err
 	}
 	ev.Mount = core.OAuthMount

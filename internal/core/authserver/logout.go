@@ -78,7 +78,7 @@ func (s *Server) EndClientSession(ctx context.Context, client, user, sid string,
 	}
 	ev := c.Event("logout")
 	ev.Actor, ev.Subject, ev.Session, ev.Mount = "user:"+user, user, sid, core.OAuthMount
-	if _, err := s.engine.RevokeSessions(ctx, &core.RevokeSessionsParams{ID: &id, Reason: "logout", Event: ev}); err != nil {
+	if _, err := s.engine.RevokeSessions(ctx, &core.RevokeSessionsParams{ID: &id, Mount: core.OAuthMount, Reason: "logout", Event: ev}); err != nil {
 		return err
 	}
 	return nil

@@ -280,8 +280,8 @@ func (s *Store) RevokeSessions(ctx context.Context, p *core.RevokeSessionsParams
 		var ended []core.SessionID
 		var err error
 		if p.ID != nil {
-			ended, err = t.endSessions(end, `SELECT key FROM sessions WHERE key = ? AND epoch = ? AND key <> ? AND revoked_at = 0`,
-				p.ID.Key[:], p.ID.Epoch, spareKey(p.Spare))
+			ended, err = t.endSessions(end, `SELECT key FROM sessions WHERE key = ?1 AND epoch = ?2 AND (?3 = '' OR mount = ?3) AND key <> ?4 AND revoked_at = 0`,
+				p.ID.Key[:], p.ID.Epoch, p.Mount, spareKey(p.Spare))
 		} else {
 			ended, err = t.endSessions(end, `SELECT key FROM sessions WHERE subject = ?1 AND (?2 = '' OR mount = ?2) AND key <> ?3 AND revoked_at = 0`,
 				p.Subject, p.Mount, spareKey(p.Spare))

@@ -197,7 +197,8 @@ func revokeSessions(e *env) {
 		equal(e, "facts", len(e.factsSince(last)), want)
 		equal(e, "audit records", len(e.audited(seen)), min(want, 1))
 	}
-	end(core.RevokeSessionsParams{ID: &ids[0]}, 1)
+	end(core.RevokeSessionsParams{ID: &ids[0], Mount: "elsewhere"}, 0)
+	end(core.RevokeSessionsParams{ID: &ids[0], Mount: e.sessionNow(ids[0]).Mount}, 1)
 	end(core.RevokeSessionsParams{ID: &ids[0]}, 0)
 	facts := e.factsSince(0)
 	equal(e, "fact", facts, []core.Fact{{Number: 1, Kind: core.FactSession, Subject: ids[0].String(), Reason: "logout", At: now + 1, PurgeAt: now + day}})
