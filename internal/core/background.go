@@ -92,10 +92,13 @@ func (s *Service) doChores(ctx context.Context) {
 	}
 }
 
-// followStore takes revocations in when the store has news, and each half
-// second.
+// followEvery is how often revocations are read when the store says nothing:
+// half a second after one, the time to read it included, it counts.
+const followEvery = 400 * time.Millisecond
+
+// followStore takes revocations in when the store has news, and regularly.
 func (s *Service) followStore(ctx context.Context) {
-	follow := time.NewTicker(500 * time.Millisecond)
+	follow := time.NewTicker(followEvery)
 	defer follow.Stop()
 	var deaf bool
 	for {
