@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,7 @@ type scale struct {
 	sizes         []int64 // of the stores, ascending, 0 first
 	chains, ended int
 	keep          string
+	wait          bool
 
 	pg    *pgtest.Server
 	seed  *sut.Server
@@ -94,6 +96,7 @@ func scaleCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	fs.IntVar(&s.n, "n", 16, "clients at once")
 	fs.IntVar(&s.runs, "runs", 3, "runs of each measurement; the median counts")
 	fs.StringVar(&s.keep, "dir", "", "folder for the stores; default: one for temporary files")
+	fs.BoolVar(&s.wait, "wait", false, "when the stores are filled, wait for Enter, so that the machine can be made quiet")
 	asJSON := fs.Bool("json", false, "write the figures as JSON")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -164,6 +167,12 @@ func (s *scale) execute(ctx context.Context) (_ *scaleReport, err error) {
 			return nil, fmt.Errorf("a store of %d sessions: %w", size, err)
 		}
 		s.sized = append(s.sized, one)
+	}
+	if s.wait {
+		s.say("the stores are filled; Enter goes on")
+		if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+			return nil, fmt.Errorf("waiting for Enter: %w", err)
+		}
 	}
 	if err := s.measureAll(ctx); err != nil {
 		return nil, err
