@@ -29,7 +29,7 @@ func (a *api) serveBackup(c *call) error {
 	h := c.w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Cache-Control", "no-store")
-	return a.backup(c.ctx, &backupWriter{c.w, http.NewResponseController(c.w)})
+	return a.backup(c.ctx, c.actor, &backupWriter{c.w, http.NewResponseController(c.w)})
 }
 
 // backupWriter gives each part its own time.

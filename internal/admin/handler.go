@@ -90,7 +90,7 @@ type Config struct {
 	// An empty name refuses the request.
 	Actor func(*http.Request) string
 	// Backup writes a backup of the whole store; nil where none is made.
-	Backup func(ctx context.Context, out io.Writer) error
+	Backup func(ctx context.Context, actor core.Actor, out io.Writer) error
 	Log    *slog.Logger
 }
 
@@ -105,7 +105,7 @@ type api struct {
 	extras  Extras
 	keys    Keys
 	actor   func(*http.Request) string
-	backup  func(ctx context.Context, out io.Writer) error
+	backup  func(ctx context.Context, actor core.Actor, out io.Writer) error
 	log     *slog.Logger
 }
 

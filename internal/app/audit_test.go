@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,4 +59,20 @@ func provedKinds(path string) (map[string]int, error) {
 		kinds[r.Kind]++
 	}
 	return kinds, nil
+}
+
+// TestBackupIsTold: a copy of everything is an act of administration. Its record
+// comes before the copy and is in it.
+func TestBackupIsTold(t *testing.T) {
+	s := serve(t, "")
+	if err := s.admin.Backup(t.Context(), io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	var told admin.Page[admin.AuditRecord]
+	if err := s.admin.Get(t.Context(), "/audit", url.Values{"kind": {"backup.take"}}, &told); err != nil {
+		t.Fatal(err)
+	}
+	if len(told.Items) != 1 || !strings.HasPrefix(told.Items[0].Actor, "operator:") {
+		t.Fatalf("%+v", told.Items)
+	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strconv"
 
 	"github.com/sallyport/sallyport/internal/config"
 	"github.com/sallyport/sallyport/internal/core"
@@ -12,8 +14,12 @@ import (
 )
 
 // Backup writes the whole store, as of one moment, while it is served. The
-// master key is not in it.
-func (a *App) Backup(ctx context.Context, out io.Writer) error {
+// master key is not in it. The audit log tells of it first: whoever takes a copy
+// of everything does not do so unseen, and the copy says who took it.
+func (a *App) Backup(ctx context.Context, actor core.Actor, out io.Writer) error {
+	if err := a.engine.store.AppendAudit(ctx, a.engine.now(), []core.Event{actor.Event("backup.take")}); err != nil {
+		return core.StoreError(err)
+	}
 	return a.engine.backup(ctx, a.opts.Version, out)
 }
 
@@ -53,7 +59,8 @@ func BackupOffline(ctx context.Context, cfg *config.Config, o Options, out io.Wr
 	if err != nil {
 		return err
 	}
-	return errors.Join(a.Backup(ctx, out), a.Close())
+	actor := core.Actor{Name: "operator:" + strconv.Itoa(os.Getuid())}
+	return errors.Join(a.Backup(ctx, actor, out), a.Close())
 }
 
 // BackupReport says what is in a backup.
