@@ -105,7 +105,7 @@ func (k *Keyring) claimStore(ctx context.Context) error {
 }
 
 // Reload reads the rows again and swaps the snapshot. Call it when
-// Store.Changes says that there is news. When a row does not open it keeps the
+// Store.Changes says that there is news. When a row does not open, or all are gone, it keeps the
 // snapshot in force, raises an alarm and returns *core.Error{Unavailable};
 // until a later Reload succeeds, Fault tells of it.
 func (k *Keyring) Reload(ctx context.Context) error {
@@ -119,7 +119,13 @@ func (k *Keyring) reload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the signing keys: %w", err)
 	}
-	next, err := k.build(rows, k.snap.Load())
+	old := k.snap.Load()
+	next, err := k.build(rows, old)
+	if err == nil && len(rows) == 0 && old != nil && len(old.entries) > 0 {
+		// Keys are replaced and never all dropped: somebody is putting the store
+		// back under us. To go on without any would refuse every honest token.
+		err = core.Errorf(core.Unavailable, "the store has no signing keys any more; those read before stay in force. Was it emptied, or put back, while it is served?")
+	}
 	if err != nil {
 		k.fault.Store(&err)
 		return err
@@ -129,7 +135,7 @@ func (k *Keyring) reload(ctx context.Context) error {
 	return nil
 }
 
-// Fault is not nil while the store has a key that does not open. A token that
+// Fault is not nil while the store has a key that does not open, or none. A token that
 // no known key has signed may then be good, and the answer to it is 503.
 func (k *Keyring) Fault() error {
 	if p := k.fault.Load(); p != nil {

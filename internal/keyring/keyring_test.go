@@ -134,6 +134,25 @@ func TestConcurrentEnsureMakesOneKey(t *testing.T) {
 	}
 }
 
+// A database that is put back under a running node is empty for a moment.
+func TestEmptiedStoreKeepsKeys(t *testing.T) {
+	rows := newRows()
+	r := openRing(t, rows, 1)
+	if err := r.Ensure(t.Context(), []Need{{refreshSet, token.HS256}, {accessSet, token.HS256}}); err != nil {
+		t.Fatal(err)
+	}
+	before, all := r.ActiveKey(accessSet), rows.rows
+	rows.rows = nil
+	wantCode(t, r.Reload(t.Context()), core.Unavailable)
+	if r.ActiveKey(accessSet) != before || r.Fault() == nil {
+		t.Error("the keys are gone with the store's rows")
+	}
+	rows.rows = all
+	if err := r.Reload(t.Context()); err != nil || r.Fault() != nil {
+		t.Errorf("the rows are back: %v, %v", err, r.Fault())
+	}
+}
+
 func TestMovedSealedKeyDoesNotOpen(t *testing.T) {
 	rows := newRows()
 	r := openRing(t, rows, 1)
