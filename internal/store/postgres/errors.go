@@ -12,12 +12,14 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/store/dump"
 )
 
-// documented are the errors that the interfaces of core promise; they reach
+// documented are the errors that the interfaces of core and dump promise; they reach
 // the caller as they are.
 var documented = []error{
 	core.ErrNoRow, core.ErrExists, core.ErrStale, core.ErrUnknownOutcome, core.ErrStoreUnavailable,
+	dump.ErrNotEmpty,
 }
 
 func isDocumented(err error) bool {
