@@ -28,7 +28,7 @@ func (s StoreURL) String() string {
 		u.User = url.User(u.User.Username())
 		return strings.Replace(u.String(), "@", ":***@", 1)
 	}
-	if q := u.Query(); q.Has("password") {
+	if q := u.Query(); q.Has("password") || q.Has("sslpassword") {
 		return redacted
 	}
 	return u.String()

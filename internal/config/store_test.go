@@ -55,6 +55,14 @@ func TestStore(t *testing.T) {
 	}
 }
 
+func TestStoreHidesKeyPassword(t *testing.T) {
+	for _, dsn := range []config.StoreURL{"postgres://u@db/x?sslpassword=hidden", "postgres://u@db/x?password=hidden", "postgres://u:hidden@db/x"} {
+		if text := dsn.String(); strings.Contains(text, "hidden") {
+			t.Errorf("a password is shown: %s", text)
+		}
+	}
+}
+
 func TestStoreMistakes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(path, []byte("mysql://root:pa55@db/x"), 0o600); err != nil {
