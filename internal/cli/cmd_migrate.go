@@ -109,6 +109,9 @@ func (c *migrateStoreCmd) Run(e *env) error {
 		how = "--data " + shellWord(dir)
 	}
 	e.printf("Serve it with the same master key, %s, and the same settings otherwise:\n  sallyport serve %s\n", plain(r.MasterKey), plain(how))
+	if dir, is := strings.CutPrefix(r.To, "sqlite:"); is {
+		e.printf("Neither the key nor the facts journal was moved. Before, copy master.key and facts.journal of a node that served until now into %s, or name them with --master-key-file and --facts-journal: without the journal it counts as restored.\n", plain(dir))
+	}
 	e.printf("%s is refused from now on. To go back: sallyport migrate-store --undo\n", plain(r.From))
 	return nil
 }

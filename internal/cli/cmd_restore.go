@@ -24,7 +24,7 @@ type restoreFileCmd struct {
 }
 
 func (c *restoreFileCmd) Help() string {
-	return "The data directory must have no store. Afterwards put the master key where it was, and run `sallyport restore confirm`: until then the store is not served."
+	return "The data directory must have no store; the database, if one is configured, must be empty. Afterwards put the master key where it was, and run `sallyport restore confirm`: until then the store is not served."
 }
 
 func (c *restoreFileCmd) Run(e *env) error {
@@ -49,16 +49,20 @@ func (c *restoreFileCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	into := shown(cfg.Data)
+	if cfg.Store != "" {
+		into = cfg.Store.String()
+	}
 	if e.json {
 		return e.printJSON(struct {
 			Data          string `json:"data"`
 			MasterKeyIn   bool   `json:"master_key_included"`
 			ToBeConfirmed bool   `json:"to_be_confirmed"`
 			*app.BackupReport
-		}{shown(cfg.Data), false, true, report})
+		}{into, false, true, report})
 	}
 	made := time.UnixMilli(report.CreatedAt)
-	e.printf("Restored into %s: %s rows, as of %s.\n", plain(shown(cfg.Data)), thousands(report.Rows), made.UTC().Format("2006-01-02 15:04:05 UTC"))
+	e.printf("Restored into %s: %s rows, as of %s.\n", plain(into), thousands(report.Rows), made.UTC().Format("2006-01-02 15:04:05 UTC"))
 	e.printf("The master key was not in the backup: the store needs %s.\n", report.MasterKey)
 	e.print("What was revoked since the backup is not known yet. Before `sallyport serve`:\n" +
 		"  sallyport restore confirm                    replays the facts journal that is in its place\n" +

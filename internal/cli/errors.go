@@ -52,7 +52,7 @@ func (e *env) fail(err error, code int) int {
 		}
 		return code
 	}
-	_, _ = fmt.Fprintf(e.err, "sallyport: %s\n", sentence(plainLines(err.Error())))
+	_, _ = fmt.Fprintf(e.err, "sallyport: %s\n", sentence(plainLines(strings.ReplaceAll(err.Error(), "\n\t", "\n  "))))
 	return code
 }
 
