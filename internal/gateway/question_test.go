@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -181,6 +182,25 @@ func TestSecurity61_TrailingDotsMeetTheStricterRule(t *testing.T) {
 	for path, status := range map[string]int{"/admin.": 403, "/admin%20": 403, "/admin.%20./x": 403, "/ADMIN..": 403, "/admin.x": 200, "/x./y": 200} {
 		if a := d.do(t, "GET", path); a.status != status || (b.take() != nil) != (status == 200) {
 			t.Errorf("%s: %d, want %d", path, a.status, status)
+		}
+	}
+}
+
+// What an API makes of characters that are others in another form: by NFKC, as
+// names of hosts and files are compared, or by the capitals of a language.
+func TestSecurity61_OtherFormsMeetTheStricterRule(t *testing.T) {
+	b := newBackend(t)
+	d := open(t, b.URL, func(c *Config) {
+		c.Rules = []Rule{{Path: "/", Access: Public}, {Path: "/admin", Access: Deny}, {Path: "/passes", Access: Deny}}
+	})
+	for path, status := range map[string]int{
+		"/x/\u2025/admin": 403, "/x\uff0f\uff0e\uff0e\uff0fadmin": 403, "/x/\uff0e\uff0e/admin/y": 403, "/\uff0fadmin": 403, "/\u2024/admin": 403,
+		"/x\uff3c..\uff3cadmin": 403, "/admin\uff1bx/y": 403, "/ /admin": 403, "/adm\u0131n": 403, "/ADM\u0130N": 403, "/pa\u00dfes": 403, "/PA\u1e9eES": 403,
+		"/\u2025x/admin": 200, "/x/\u2026y": 200, "/stra\u00dfe": 200,
+	} {
+		a := d.do(t, "GET", (&url.URL{Path: path}).EscapedPath())
+		if a.status != status || (b.take() != nil) != (status == 200) {
+			t.Errorf("%q: %d, want %d", path, a.status, status)
 		}
 	}
 }

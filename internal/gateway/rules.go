@@ -231,8 +231,9 @@ func covers(prefix, path string) bool {
 }
 
 // foldPath brings together what a careless server may take for one path:
-// upper and lower case, compatibility forms such as full-width letters, and
-// dots and blanks at the end of a segment, which Windows drops.
+// upper and lower case, compatibility forms such as full-width letters, slashes
+// and dots (of which segments may then lead upwards), and dots and blanks at the
+// end of a segment, which Windows drops.
 func foldPath(path string) string {
 	plain := true
 	for i := 0; i < len(path) && plain; i++ {
@@ -242,18 +243,33 @@ func foldPath(path string) string {
 	if plain {
 		return path
 	}
-	folded := strings.Map(func(r rune) rune {
-		least := r
-		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
-			least = min(least, f)
+	var folded []string
+	for s := range strings.SplitSeq(strings.Map(foldRune, sharpS.Replace(norm.NFKC.String(path))), "/") {
+		s, _, _ = strings.Cut(s, ";")
+		if s = strings.TrimRight(s, " "); s == ".." {
+			folded = folded[:max(len(folded)-1, 0)]
+			continue
 		}
-		return unicode.ToLower(least)
-	}, norm.NFKC.String(path))
-	segments := strings.Split(folded, "/")
-	for i, s := range segments {
-		segments[i] = strings.TrimRight(s, ". ")
+		if s = strings.TrimRight(s, ". "); s != "" {
+			folded = append(folded, s)
+		}
 	}
-	return strings.Join(segments, "/")
+	return "/" + strings.Join(folded, "/")
+}
+
+// sharpS has the one letter whose capital is two plain ones, and a slash that
+// only some take for one.
+var sharpS = strings.NewReplacer("ß", "ss", "ẞ", "ss", "\\", "/")
+
+// foldRune gives one letter for all that are the same to somebody. Capitals
+// come first, for there the dotless i becomes a plain one.
+func foldRune(r rune) rune {
+	r = unicode.ToUpper(unicode.ToLower(r))
+	least := r
+	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+		least = min(least, f)
+	}
+	return unicode.ToLower(least)
 }
 
 // plainMethod wants capitals: methods have case, but many a server forgets it
