@@ -196,6 +196,7 @@ func TestSecurity61_OtherFormsMeetTheStricterRule(t *testing.T) {
 	for path, status := range map[string]int{
 		"/x/\u2025/admin": 403, "/x\uff0f\uff0e\uff0e\uff0fadmin": 403, "/x/\uff0e\uff0e/admin/y": 403, "/\uff0fadmin": 403, "/\u2024/admin": 403,
 		"/x\uff3c..\uff3cadmin": 403, "/admin\uff1bx/y": 403, "/ /admin": 403, "/adm\u0131n": 403, "/ADM\u0130N": 403, "/pa\u00dfes": 403, "/PA\u1e9eES": 403,
+		"/admin#x": 403, "/admin?x": 403, "/ADMIN#/x": 403, "/x#y": 200, "/admins?x": 200, "/x?/admin": 200, "/#/admin": 200,
 		"/\u2025x/admin": 200, "/x/\u2026y": 200, "/stra\u00dfe": 200,
 	} {
 		a := d.do(t, "GET", (&url.URL{Path: path}).EscapedPath())

@@ -213,16 +213,26 @@ func (s *ruleSet) match(host, method, path string) (found, stricter *rule) {
 	if found == nil {
 		return nil, nil
 	}
-	folded := foldPath(path)
+	if stricter = s.stricter(found, host, method, foldPath(path)); stricter == nil {
+		// Who decodes a path and then parses it sees a query or a fragment in it.
+		if i := strings.IndexAny(path, "?#"); i >= 0 {
+			stricter = s.stricter(found, host, method, foldPath(path[:i]))
+		}
+	}
+	return found, stricter
+}
+
+// stricter is the rule of a folded path, if it lets less through than found.
+func (s *ruleSet) stricter(found *rule, host, method, folded string) *rule {
 	for _, r := range s.rules {
 		if (r.Host == "" || r.Host == host) && r.takes(method) && covers(r.folded, folded) {
 			if !found.atLeast(r) {
-				return found, r
+				return r
 			}
-			return found, nil
+			return nil
 		}
 	}
-	return found, nil
+	return nil
 }
 
 // covers reports that a path is prefix or below it.
