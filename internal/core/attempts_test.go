@@ -243,6 +243,35 @@ func TestSecurity54_FiveHundredAtOnce(t *testing.T) {
 	wantCode(t, err, core.BadCredentials)
 }
 
+// TestRefusalsWaitForTheStore: while no record can be written, the summary of
+// what was refused waits; an attack must not go untold because the disk is full.
+func TestRefusalsWaitForTheStore(t *testing.T) {
+	m := itempath("item", core.DefaultAccount)
+	w := newWorld(t, m)
+	w.user("ann")
+	full := true
+	w.store.hook(func(method string) error {
+		if full && method == "AppendAudit" {
+			return errDisk
+		}
+		return nil
+	})
+	for minutes := range 3 {
+		_, err := w.login(m, "ann", fmt.Sprint("guess number ", minutes), office)
+		wantCode(t, err, core.BadCredentials)
+		w.svc.Flush(w.ctx)
+		w.sleep(minute)
+	}
+	full = false
+	list := w.audits("refusals")
+	if len(list) != 3 || list[0].Detail["grant"] != "login" || list[0].Detail["count"] != "1" {
+		t.Fatalf("%d records, %+v", len(list), list)
+	}
+	if again := w.audits("refusals"); len(again) != len(list) {
+		t.Fatalf("%d records, then %d", len(list), len(again))
+	}
+}
+
 // TestFullQueueGivesBack: who found the hash queue full has not guessed.
 func TestFullQueueGivesBack(t *testing.T) {
 	h, err := password.New(password.Config{Slots: 1, Queue: 2})

@@ -136,7 +136,8 @@ func (s *Service) Flush(ctx context.Context) {
 		return
 	}
 	if err := s.store.AppendAudit(ctx, s.now(), events); err != nil {
-		s.log.Warn("the summary of refusals could not be written", "err", err)
+		s.log.Warn("the summary of refusals could not be written; it is tried again", "err", err)
+		s.refusals.keep(events)
 	}
 }
 
@@ -246,6 +247,7 @@ func (s *Service) flushTouches(ctx context.Context) {
 type refusals struct {
 	mu     sync.Mutex
 	counts map[refusal]*refusalCount
+	unsaid []Event // of minutes whose record could not be written
 }
 
 type refusal struct{ grant, mount, reason string }
@@ -299,8 +301,8 @@ func (c *refusalCount) address(a string) {
 
 func (r *refusals) take() []Event {
 	r.mu.Lock()
-	counts := r.counts
-	r.counts = nil
+	counts, unsaid := r.counts, r.unsaid
+	r.counts, r.unsaid = nil, nil
 	r.mu.Unlock()
 	var events []Event
 	for k, c := range counts {
@@ -313,7 +315,16 @@ func (r *refusals) take() []Event {
 	slices.SortFunc(events, func(a, b Event) int {
 		return strings.Compare(a.Mount+a.Detail["grant"]+a.Detail["reason"], b.Mount+b.Detail["grant"]+b.Detail["reason"])
 	})
-	return events
+	return append(unsaid, events...)
+}
+
+// keep takes events back that could not be written. The first ones stay when
+// they are too many: they say how it began.
+func (r *refusals) keep(events []Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := append(events, r.unsaid...)
+	r.unsaid = all[:min(len(all), refusalKinds)]
 }
 
 // outcome counts what became of a request, and remembers refusals for the
