@@ -62,11 +62,13 @@ func matches(fields []string, tag string) bool {
 }
 
 // followKeys takes the signing keys on once a minute: what is due is done. What
-// another process changed is read then, or when another node tells of it.
+// another process changed is read then, or when another node tells of it. News
+// that could not be read is not told again, so it is read as soon as that goes.
 func (a *App) followKeys(ctx context.Context) {
 	tick, poll := time.NewTicker(time.Minute), time.NewTicker(pollKeys)
 	defer tick.Stop()
 	defer poll.Stop()
+	behind := false
 	for {
 		var err error
 		select {
@@ -75,15 +77,17 @@ func (a *App) followKeys(ctx context.Context) {
 		case <-a.engine.keyNews():
 			err = a.engine.keys.Reload(ctx)
 		case <-poll.C:
-			if a.engine.keysUnheard() {
-				err = a.engine.keys.Reload(ctx)
+			if !behind && !a.engine.keysUnheard() {
+				continue
 			}
+			err = a.engine.keys.Reload(ctx)
 		case <-tick.C:
 			err = a.engine.tickKeys(ctx, a.cfg.Keys.RotateEvery)
 		}
-		if err != nil && ctx.Err() == nil {
-			a.opts.Logger.Error("the signing keys could not be taken on; it is tried again in a minute", "err", err)
+		if err != nil && !behind && ctx.Err() == nil {
+			a.opts.Logger.Error("the signing keys could not be taken on; it is tried again until they can", "err", err)
 		}
+		behind = err != nil
 	}
 }
 

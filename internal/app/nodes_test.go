@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"flag"
@@ -14,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/app"
@@ -309,5 +312,42 @@ func TestPostgresMasterKey(t *testing.T) {
 	var st admin.Status
 	if err := admin.NewHandlerClient(off.AdminHandler()).Get(t.Context(), "/status", nil, &st); err != nil || st.Store.Kind != "postgres" || st.Running {
 		t.Errorf("%+v, %v", st, err)
+	}
+}
+
+// TestKeyNewsReadAgain: news of keys that could not be read when it came is not
+// left for a minute, in which tokens of a dropped key would be good.
+func TestKeyNewsReadAgain(t *testing.T) {
+	dsn := pgtest.Start(t).NewDatabase(t)
+	a := nodesOn(t, dsn)("")
+	db, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close(context.Background()) }) // the test is over
+	do := func(sql string) {
+		t.Helper()
+		if _, err := db.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.act("/keys/rotate", map[string]any{"mount": "netography", "kind": "access"})
+	next := a.keysOf("netography", "access")["next"].ID
+	if next == "" {
+		t.Fatal("no next key is published")
+	}
+	soon(t, "notifications arrive", func() bool {
+		_, body := a.private("/readyz")
+		return !strings.Contains(body, "none arrive")
+	})
+	do(`ALTER TABLE signing_keys RENAME TO away`)
+	do(`SELECT pg_notify('sallyport', 'somebody keys')`)
+	time.Sleep(300 * time.Millisecond) // time to hear it, and to fail
+	do(`DELETE FROM away WHERE id = '` + next + `'`)
+	do(`ALTER TABLE away RENAME TO signing_keys`)
+	began := time.Now()
+	soon(t, "the keys are read again", func() bool { return a.keysOf("netography", "access")["next"].ID == "" })
+	if took := time.Since(began); took > 40*time.Second {
+		t.Errorf("the keys were read again after %s", took)
 	}
 }
