@@ -40,7 +40,7 @@ var plants = []plant{
 		"func (r *revocations) deadSession(id SessionID, sid, subject, account string) bool {\n\tif sid != \"\" {\n\t\treturn false\n\t}\n",
 	}, {
 		"internal/core/verify.go",
-		"\tcase sess.RevokedAt != 0:\n\t\treturn nil, revoked(id, \"session revoked\")\n",
+		"\tcase sess.RevokedAt != 0:\n\t\treturn nil, id.Revoked(\"session revoked\")\n",
 		"",
 	}}},
 	{"hasty", "commits do not wait for the standby (for promote and failover)", []edit{{
