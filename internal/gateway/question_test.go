@@ -206,6 +206,17 @@ func TestSecurity61_OtherFormsMeetTheStricterRule(t *testing.T) {
 	}
 }
 
+// A way up that appears only in another reading leads nowhere either.
+func TestSecurity61_OtherFormsStayUnderTheirRule(t *testing.T) {
+	b := newBackend(t)
+	d := open(t, b.URL, func(c *Config) { c.Rules = []Rule{{Path: "/public", Access: Public}} })
+	for path, status := range map[string]int{"/public/..%3f": 403, "/public/..%23/x": 403, "/public/x/%EF%BC%8E.%3Fy": 200, "/public/%E2%80%A5/other": 403, "/public/a%3fb": 200, "/PUBLIC": 403} {
+		if a := d.do(t, "GET", path); a.status != status || (b.take() != nil) != (status == 200) {
+			t.Errorf("%s: %d, want %d", path, a.status, status)
+		}
+	}
+}
+
 // Where two contracts cover a path and their clients put the token in two
 // places, either is found; without one the first one's words are used.
 func TestTokensOfTheSecondMount(t *testing.T) {

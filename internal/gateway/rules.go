@@ -232,8 +232,11 @@ func (s *ruleSet) stricter(found *rule, host, method, folded string) *rule {
 			return nil
 		}
 	}
-	return nil
+	return uncovered
 }
+
+// uncovered stands for what no rule covers: nobody passes.
+var uncovered = &rule{Rule: Rule{Access: Deny}}
 
 // covers reports that a path is prefix or below it.
 func covers(prefix, path string) bool {
