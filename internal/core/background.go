@@ -3,10 +3,6 @@ package core
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -128,15 +124,15 @@ func (s *Service) followStore(ctx context.Context) {
 	}
 }
 
-// Flush writes what is buffered: last uses and the summary of refusals.
+// Flush writes what is buffered: last uses and the summaries of the minute.
 func (s *Service) Flush(ctx context.Context) {
 	s.flushTouches(ctx)
-	events := s.refusals.take()
+	events := append(s.refusals.take(), s.grants.take()...)
 	if len(events) == 0 {
 		return
 	}
 	if err := s.store.AppendAudit(ctx, s.now(), events); err != nil {
-		s.log.Warn("the summary of refusals could not be written; it is tried again", "err", err)
+		s.log.Warn("the summaries of refusals and grants could not be written; they are tried again", "err", err)
 		s.refusals.keep(events)
 	}
 }
@@ -242,91 +238,6 @@ func (s *Service) flushTouches(ctx context.Context) {
 	}
 }
 
-// refusals counts what strangers are refused; the minute's summary is one
-// audit record for each grant, mount and reason, however many they were.
-type refusals struct {
-	mu     sync.Mutex
-	counts map[refusal]*refusalCount
-	unsaid []Event // of minutes whose record could not be written
-}
-
-type refusal struct{ grant, mount, reason string }
-
-type refusalCount struct {
-	n         int
-	addresses map[string]int
-}
-
-// The bounds on what a minute may remember.
-const (
-	refusalKinds     = 200
-	refusalAddresses = 20
-)
-
-func (r *refusals) add(key refusal, address string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.counts == nil {
-		r.counts = map[refusal]*refusalCount{}
-	}
-	c := r.counts[key]
-	if c == nil {
-		if len(r.counts) >= refusalKinds {
-			key = refusal{reason: "others"} // counted, whoever tries to fill the summary
-		}
-		if c = r.counts[key]; c == nil {
-			c = &refusalCount{addresses: map[string]int{}}
-			r.counts[key] = c
-		}
-	}
-	c.n++
-	c.address(address)
-}
-
-// address counts an address so that the busiest are among those kept, however
-// many there are: a new one takes the place of the rarest, with its count.
-func (c *refusalCount) address(a string) {
-	if _, seen := c.addresses[a]; !seen && len(c.addresses) >= refusalAddresses {
-		rarest, least := "", 0
-		for other, n := range c.addresses {
-			if rarest == "" || n < least {
-				rarest, least = other, n
-			}
-		}
-		delete(c.addresses, rarest)
-		c.addresses[a] = least
-	}
-	c.addresses[a]++
-}
-
-func (r *refusals) take() []Event {
-	r.mu.Lock()
-	counts, unsaid := r.counts, r.unsaid
-	r.counts, r.unsaid = nil, nil
-	r.mu.Unlock()
-	var events []Event
-	for k, c := range counts {
-		detail := map[string]string{"grant": k.grant, "reason": k.reason, "count": strconv.Itoa(c.n)}
-		for i, a := range slices.Sorted(maps.Keys(c.addresses)) {
-			detail["address"+strconv.Itoa(i+1)] = a + " " + strconv.Itoa(c.addresses[a])
-		}
-		events = append(events, Event{Kind: "refusals", Mount: k.mount, Detail: detail})
-	}
-	slices.SortFunc(events, func(a, b Event) int {
-		return strings.Compare(a.Mount+a.Detail["grant"]+a.Detail["reason"], b.Mount+b.Detail["grant"]+b.Detail["reason"])
-	})
-	return append(unsaid, events...)
-}
-
-// keep takes events back that could not be written. The first ones stay when
-// they are too many: they say how it began.
-func (r *refusals) keep(events []Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	all := append(events, r.unsaid...)
-	r.unsaid = all[:min(len(all), refusalKinds)]
-}
-
 // outcome counts what became of a request, and remembers refusals for the
 // minute's summary.
 func (s *Service) outcome(grant string, m *Mount, c *Client, err error) {
@@ -346,6 +257,12 @@ func (s *Service) outcome(grant string, m *Mount, c *Client, err error) {
 		if errors.As(err, &e) && e.Reason != "" && len(e.Reason) < 60 {
 			reason = e.Reason
 		}
-		s.refusals.add(refusal{grant, mount, reason}, addressText(c.Address))
+		s.refusals.add(tallied{kind: "refusals", grant: grant, mount: mount, reason: reason}, addressText(c.Address))
 	}
+}
+
+// granted remembers for the minute's record a token that has no session, whose
+// opening would be one: a machine fetches them as often as it likes.
+func (s *Service) granted(grant string, m *Mount, actor string, c *Client) {
+	s.grants.add(tallied{kind: "token.grants", grant: grant, mount: m.ID, actor: actor}, addressText(c.Address))
 }

@@ -84,7 +84,8 @@ type Service struct {
 	journaling    journaling
 	marked        JournalMark // the last one written; Run's own
 	touches       touches
-	refusals      refusals
+	refusals      tally
+	grants        tally
 	clock         clockGuard
 }
 

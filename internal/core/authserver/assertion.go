@@ -88,7 +88,7 @@ func (s *Server) AssertionGrant(ctx context.Context, r *AssertionRequest) (*Gran
 	if e := (*core.Error)(nil); errors.As(err, &e) && e.Code == core.BadCredentials {
 		err = &core.Error{Code: core.TokenInvalid, OAuth: InvalidGrant, Reason: e.Reason, Err: e.Err, Message: "The assertion is not valid, has expired or was used"}
 	}
-	s.engine.Outcome("assertion", s.mount, &r.Client, err)
+	s.machineOutcome("assertion", g, &r.Client, err)
 	return g, err
 }
 

@@ -25,6 +25,9 @@ const TypeAccessToken = "urn:ietf:params:oauth:token-type:access_token"
 func (s *Server) ExchangeToken(ctx context.Context, r *ExchangeRequest) (*Granted, error) {
 	g, err := s.exchangeToken(ctx, r)
 	s.engine.Outcome("token_exchange", s.mount, &r.Client, err)
+	if err == nil {
+		s.engine.Granted("token_exchange", s.mount, "client:"+r.Auth.ID, &r.Client)
+	}
 	return g, err
 }
 

@@ -20,8 +20,23 @@ type CredentialsRequest struct {
 // There is no refresh token: the credential is at hand.
 func (s *Server) ClientCredentials(ctx context.Context, r *CredentialsRequest) (*Granted, error) {
 	g, err := s.clientCredentials(ctx, r)
-	s.engine.Outcome("client_credentials", s.mount, &r.Client, err)
+	s.machineOutcome("client_credentials", g, &r.Client, err)
 	return g, err
+}
+
+// machineOutcome counts how a grant to a machine ended, and puts one that
+// succeeded into the audit log, since no session is opened that would stand
+// there.
+func (s *Server) machineOutcome(grant string, g *Granted, c *core.Client, err error) {
+	s.engine.Outcome(grant, s.mount, c, err)
+	if err != nil {
+		return
+	}
+	actor := "client:" + g.Subject.ID
+	if g.Subject.Kind == core.SubjectAPIKey {
+		actor = "apikey:" + g.Subject.ID
+	}
+	s.engine.Granted(grant, s.mount, actor, c)
 }
 
 func (s *Server) clientCredentials(ctx context.Context, r *CredentialsRequest) (*Granted, error) {

@@ -71,6 +71,7 @@ type Engine interface {
 	Sessions
 	Revocations
 	Outcome(grant string, m *core.Mount, c *core.Client, err error)
+	Granted(grant string, m *core.Mount, actor string, c *core.Client)
 }
 
 var (

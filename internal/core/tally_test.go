@@ -5,15 +5,15 @@ import (
 	"testing"
 )
 
-// TestRefusalsOverflow: past its bound the minute's summary still counts, under
+// TestTallyOverflow: past its bound the minute's summary still counts, under
 // one heading.
-func TestRefusalsOverflow(t *testing.T) {
-	var r refusals
+func TestTallyOverflow(t *testing.T) {
+	var r tally
 	for i := range 1000 {
-		r.add(refusal{"login", "m", fmt.Sprint("reason ", i)}, "192.0.2.1")
+		r.add(tallied{kind: "refusals", grant: "login", mount: "m", reason: fmt.Sprint("reason ", i)}, "192.0.2.1")
 	}
 	events := r.take()
-	if len(events) != refusalKinds+1 {
+	if len(events) != tallyKinds+1 {
 		t.Fatalf("%d records", len(events))
 	}
 	total := 0
