@@ -63,6 +63,11 @@ func ConfirmRestore(ctx context.Context, cfg *config.Config, o Options, c Confir
 	if c.JournalLost {
 		return f.report, f.startAnew(ctx)
 	}
+	// A node that serves goes on in the life that ends here, until it starts
+	// again and finds a journal of another one.
+	if err := idle(ctx, e.store, place{dir: e.dir, url: cfg.Store}); err != nil {
+		return nil, err
+	}
 	return f.report, f.run(ctx, o)
 }
 

@@ -58,6 +58,9 @@ func restoreShared(ctx context.Context, cfg *config.Config, o Options, in io.Rea
 	if err := e.openStore(ctx, cfg, o, true); err != nil && !errors.Is(err, core.ErrLoading) {
 		return nil, err
 	}
+	if err := idle(ctx, e.store, place{url: cfg.Store}); err != nil {
+		return nil, err
+	}
 	report, err = load(ctx, e.store, in, progress)
 	if errors.Is(err, dump.ErrNotEmpty) {
 		return nil, fmt.Errorf("%w: restore into an empty database", err)

@@ -408,6 +408,9 @@ func TestSecondNodeAfterRestore(t *testing.T) {
 	if _, err := q.start(); !errors.As(err, &restored) || !strings.Contains(err.Error(), "the facts journal of this node knows of") {
 		t.Fatalf("the second node has more to say: %v", err)
 	}
+	if _, err := q.confirm(app.ConfirmOptions{}); err == nil || !strings.Contains(err.Error(), "is being served, by ") {
+		t.Fatalf("confirmed beside a node that serves: %v", err)
+	}
 	p.stop()
 	if _, err := q.confirm(app.ConfirmOptions{}); err != nil {
 		t.Fatal(err)
