@@ -89,6 +89,10 @@ func (n *identityNames) speaksForUs(name string) bool {
 	// CGI makes HTTP_PROXY of it, by which the API's own calls would go to
 	// whomever the client names (httpoxy).
 	case b == "proxy":
+	// Who calls, whence and by which URL, in the words of CDNs and front ends
+	// that some frameworks believe.
+	case b == "remoteuser", b == "xremoteuser", b == "xclientip", b == "trueclientip", b == "xscheme", b == "frontendhttps",
+		b == "xwawsunencodedurl", b == "xproxyurl", b == "baseurl":
 	default:
 		return false
 	}

@@ -164,7 +164,7 @@ func TestPreflightsBringAndTakeNothing(t *testing.T) {
 func TestSecurity61_PathOverridesAreStripped(t *testing.T) {
 	b := newBackend(t)
 	d := open(t, b.URL, nil)
-	for _, name := range []string{"X-Script-Name", "X_Script_Name", "X-Path-Info", "X-Envoy-Original-Path", "X-Override-Url", "X-HTTP-Host-Override", "X-HTTP-Path-Override", "X-Host", "X-Url", "SCRIPT_NAME", "Script-Name", "script.name", "Path_Info", "PATH_TRANSLATED", "Request_Uri", "Proxy"} {
+	for _, name := range []string{"X-Script-Name", "X_Script_Name", "X-Path-Info", "X-Envoy-Original-Path", "X-Override-Url", "X-HTTP-Host-Override", "X-HTTP-Path-Override", "X-Host", "X-Url", "SCRIPT_NAME", "Script-Name", "script.name", "Path_Info", "PATH_TRANSLATED", "Request_Uri", "Proxy", "X-Remote-User", "Remote_User", "X-Client-IP", "True-Client-IP", "X-Scheme", "Front-End-Https", "X-Waws-Unencoded-Url", "X-Proxy-Url", "Base-Url"} {
 		d.do(t, "GET", "/x", bearer, "Bearer bob", name, "SPOOFED")
 		s := b.take()
 		for n, v := range s.Header {

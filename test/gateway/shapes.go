@@ -63,7 +63,7 @@ var methods = []string{"GET", "GET", "GET", "GET", "GET", "POST", "PUT", "DELETE
 var spoofed = []string{
 	"X-Sallyport-User", "X-Sallyport-User", "X-Sallyport-User-Id", "X-Sallyport-Account", "X-Sallyport-Type", "X-Sallyport-Roles", "X-Sallyport-Roles", "X-Sallyport-Session", "X-Sallyport-Else",
 	"X-Original-URL", "X-Original-URI", "X-Original-Method", "X-Rewrite-URL", "X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override", "X-Script-Name", "Script-Name", "Path-Info",
-	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Method", "X-Forwarded-Uri", "X-Forwarded-User", "X-Forwarded-Prefix", "Forwarded", "X-Real-IP", "X-Envoy-Original-Path", "Host", "Authorization", "Cookie", "Content-Type", "Range", "Expect", "TE", "Upgrade",
+	"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Method", "X-Forwarded-Uri", "X-Forwarded-User", "X-Forwarded-Prefix", "Forwarded", "X-Real-IP", "X-Client-IP", "True-Client-IP", "X-Remote-User", "X-Scheme", "Front-End-Https", "X-Envoy-Original-Path", "Host", "Authorization", "Cookie", "Content-Type", "Range", "Expect", "TE", "Upgrade",
 }
 
 var values = []string{"evil", "alice", "admin", "/admin", "/internal/x", "/public", "/public/x", "DELETE", "POST", "127.0.0.1", "127.0.0.2, 127.0.0.1", "for=127.0.0.1;host=evil", "https", "h2c", "websocket", "Bearer x", "", "\"", "evil\tevil", "\xff\xfe", "100-continue", "trailers"}
