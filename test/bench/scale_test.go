@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -23,12 +22,7 @@ func TestScale(t *testing.T) {
 					t.Skip("starts a PostgreSQL of its own; left out by -short")
 				}
 				probe, err := pgtest.Run(context.Background(), pgtest.Config{})
-				if errors.Is(err, pgtest.ErrMissing) {
-					t.Skip(err)
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
+				pgtest.Need(t, err)
 				if err := probe.Close(); err != nil {
 					t.Fatal(err)
 				}

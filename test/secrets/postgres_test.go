@@ -3,7 +3,6 @@ package secrets_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io/fs"
 	"maps"
 	"os"
@@ -81,12 +80,7 @@ func beginPostgres(t *testing.T, settings map[string]string) (*world, string) {
 		t.Skip("it builds and runs a server")
 	}
 	pg, err := pgtest.Run(t.Context(), pgtest.Config{Settings: settings})
-	if errors.Is(err, pgtest.ErrMissing) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	pgtest.Need(t, err)
 	t.Cleanup(func() {
 		if err := pg.Close(); err != nil {
 			t.Error(err)
