@@ -161,7 +161,7 @@ func (e *engine) openService(ctx context.Context, cfg *config.Config, o Options,
 		MaxSessionsPerSubject: cfg.Sessions.MaxPerSubject, MaxTokensPerUser: cfg.Limits.ApplicationTokens,
 		MaxStalenessMS: cfg.MaxStaleness.Milliseconds(), Observer: e.metrics, Log: e.log,
 		Stranger:       limit.Policy{Burst: int64(cfg.Limits.StrangerFailures), Interval: cfg.Limits.StrangerRetry.Milliseconds()},
-		KnownNetworkMS: cfg.Limits.KnownNetwork.Milliseconds(), Journal: e.factsJournal(),
+		KnownNetworkMS: cfg.Limits.KnownNetwork.Milliseconds(), ProxiesListed: len(cfg.TrustedProxies) > 0, Journal: e.factsJournal(),
 		AuditKeepMS: cfg.Audit.Keep.Milliseconds(),
 	})
 	if err != nil {

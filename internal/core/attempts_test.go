@@ -378,6 +378,26 @@ func TestSecurity50_UnlistedProxyIsNoNetwork(t *testing.T) {
 	w.in(m, "ann") // seen directly, the network is known
 }
 
+// TestSecurity50_ForwardedByAClient: where proxies are listed, a client cannot
+// get around the limit of its network by looking like one that is not.
+func TestSecurity50_ForwardedByAClient(t *testing.T) {
+	m := itempath("item", core.DefaultAccount)
+	for _, listed := range []bool{false, true} {
+		w := newWorldWith(t, core.Config{ProxiesListed: listed}, sharedHasher(), m)
+		w.svc.SpendNetwork(stranger, w.clock.Load())
+		c := from(stranger)
+		_, err := w.svc.Login(w.ctx, &core.LoginRequest{Mount: m, Username: "ann", Password: wrong, Client: c})
+		wantCode(t, err, core.TooMany)
+		c.ForwardedByUnlisted = true
+		want := core.BadCredentials
+		if listed {
+			want = core.TooMany
+		}
+		_, err = w.svc.Login(w.ctx, &core.LoginRequest{Mount: m, Username: "ann", Password: wrong, Client: c})
+		wantCode(t, err, want)
+	}
+}
+
 // TestLoginStoreFails: wherever the store fails, it is never the password that
 // was wrong.
 func TestLoginStoreFails(t *testing.T) {

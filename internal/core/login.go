@@ -205,7 +205,7 @@ func (a *attempt) admit(ctx context.Context) error {
 // noRoom says whether a stranger would be turned away now: the network has
 // tried too many names, or the queue for hashing is full.
 func (a *attempt) noRoom() error {
-	if !a.client.ForwardedByUnlisted {
+	if !a.faceless() {
 		if ok, retry := a.s.networks.Peek(a.network(), a.now); !ok {
 			return tooManyOfNetwork(retry)
 		}
@@ -214,6 +214,13 @@ func (a *attempt) noRoom() error {
 		return passwordErr(err)
 	}
 	return nil
+}
+
+// faceless reports a client that may be everybody behind a proxy that nobody
+// listed: a limit on its network would keep them all out. Once proxies are
+// listed, others that send such headers are clients who want to be spared it.
+func (a *attempt) faceless() bool {
+	return a.client.ForwardedByUnlisted && !a.s.cfg.ProxiesListed
 }
 
 func tooManyOfNetwork(retry int64) error {
@@ -237,7 +244,7 @@ func (a *attempt) reserve(ctx context.Context) error {
 		return StoreError(err)
 	}
 	a.res, a.locked = res, !res.Allowed
-	if res.Budget == "known" || a.client.ForwardedByUnlisted {
+	if res.Budget == "known" || a.faceless() {
 		return nil
 	}
 	if ok, retry := a.s.networks.Allow(a.network(), a.now); !ok {

@@ -39,6 +39,9 @@ type Config struct {
 	// login; zero values are limit.Strangers and limit.KnownFor.
 	Stranger       limit.Policy
 	KnownNetworkMS int64
+	// ProxiesListed says that the proxies before the server are known: the
+	// limit per network then holds for everybody else, whatever headers he sends.
+	ProxiesListed bool
 	// AuditKeepMS is how long audit records are kept; 0 = for ever.
 	AuditKeepMS int64
 
