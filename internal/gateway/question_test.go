@@ -206,6 +206,23 @@ func TestSecurity61_OtherFormsMeetTheStricterRule(t *testing.T) {
 	}
 }
 
+// Who does not see the way up that another sees stays where the stricter rule
+// is.
+func TestSecurity61_WaysUpThatSomeDoNotSee(t *testing.T) {
+	b := newBackend(t)
+	d := open(t, b.URL, func(c *Config) {
+		c.Rules = []Rule{{Path: "/cased", Access: Public}, {Path: "/cased/Secret", Access: Deny}}
+	})
+	for path, status := range map[string]int{
+		"/cased/secret/%ef%bc%8e%ef%bc%8e": 403, "/cased/SECRET/%E2%80%A5": 403, "/cased/secret/x/%E2%80%A5": 403, "/cased/x/%E2%80%A5/secret": 403,
+		"/cased/x/%E2%80%A5": 200, "/cased/secret/%E2%80%A5%3fx": 403, "/cased/other": 200,
+	} {
+		if a := d.do(t, "GET", path); a.status != status || (b.take() != nil) != (status == 200) {
+			t.Errorf("%s: %d, want %d", path, a.status, status)
+		}
+	}
+}
+
 // A way up that appears only in another reading leads nowhere either.
 func TestSecurity61_OtherFormsStayUnderTheirRule(t *testing.T) {
 	b := newBackend(t)

@@ -95,7 +95,7 @@ func compileRule(in Rule, mounts []Mount) (*rule, error) {
 		return nil, fmt.Errorf("its path would never match: %w", err)
 	}
 	r.segments = strings.TrimSuffix(in.Path, "/")
-	r.folded = foldPath(r.segments)
+	r.folded = foldPath(r.segments, true)
 	switch in.Access {
 	case "":
 		r.Access = Token
@@ -213,13 +213,21 @@ func (s *ruleSet) match(host, method, path string) (found, stricter *rule) {
 	if found == nil {
 		return nil, nil
 	}
-	if stricter = s.stricter(found, host, method, foldPath(path)); stricter == nil {
+	readings := []string{path}
+	if i := strings.IndexAny(path, "?#"); i >= 0 {
 		// Who decodes a path and then parses it sees a query or a fragment in it.
-		if i := strings.IndexAny(path, "?#"); i >= 0 {
-			stricter = s.stricter(found, host, method, foldPath(path[:i]))
+		readings = append(readings, path[:i])
+	}
+	for _, reading := range readings {
+		// Whether a compatibility form of two dots leads upwards is each server's
+		// own affair, so it is held to the rules of both places.
+		for _, climbs := range []bool{true, false} {
+			if stricter = s.stricter(found, host, method, foldPath(reading, climbs)); stricter != nil {
+				return found, stricter
+			}
 		}
 	}
-	return found, stricter
+	return found, nil
 }
 
 // stricter is the rule of a folded path, if it lets less through than found.
@@ -245,9 +253,9 @@ func covers(prefix, path string) bool {
 
 // foldPath brings together what a careless server may take for one path:
 // upper and lower case, compatibility forms such as full-width letters, slashes
-// and dots (of which segments may then lead upwards), and dots and blanks at the
-// end of a segment, which Windows drops.
-func foldPath(path string) string {
+// and dots (of which segments may then lead upwards, if it climbs), and dots and
+// blanks at the end of a segment, which Windows drops.
+func foldPath(path string, climbs bool) string {
 	plain := true
 	for i := 0; i < len(path) && plain; i++ {
 		c := path[i]
@@ -259,7 +267,7 @@ func foldPath(path string) string {
 	var folded []string
 	for s := range strings.SplitSeq(strings.Map(foldRune, sharpS.Replace(norm.NFKC.String(path))), "/") {
 		s, _, _ = strings.Cut(s, ";")
-		if s = strings.TrimRight(s, " "); s == ".." {
+		if s = strings.TrimRight(s, " "); s == ".." && climbs {
 			folded = folded[:max(len(folded)-1, 0)]
 			continue
 		}
