@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/internal/store/dump"
 	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
@@ -29,6 +30,7 @@ func (e *InUseError) Error() string {
 // the caller as they are.
 var documented = []error{
 	core.ErrNoRow, core.ErrExists, core.ErrStale, core.ErrUnknownOutcome, core.ErrStoreUnavailable,
+	dump.ErrNotEmpty,
 }
 
 // outward makes anything that is not a documented error ErrStoreUnavailable:
