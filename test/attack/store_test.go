@@ -36,7 +36,7 @@ func (w *world) rows() *snapshot {
 			out[name+" "+hex.EncodeToString(sum[:])] = true
 		}
 	}
-	for _, kind := range w.column(`SELECT kind || ' ' || count(*) FROM audit WHERE kind <> 'refusals' GROUP BY kind`) {
+	for _, kind := range w.column(`SELECT kind || ' ' || count(*) FROM audit WHERE kind NOT IN ('refusals', 'token.grants') GROUP BY kind`) {
 		out["audit "+kind] = true
 	}
 	return &snapshot{version, out}
