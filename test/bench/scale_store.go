@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/core"
+	"github.com/sallyport/sallyport/test/figures"
 )
 
 // bareStores measures rotations with no server around the store, beside a bare
@@ -66,16 +65,14 @@ func (s *scale) bareFloor(ctx context.Context, one *sized, more ...string) (figu
 	if len(out) == 0 {
 		return figure{}, nil
 	}
-	var found struct {
-		Moves   int     `json:"moves"`
-		Seconds float64 `json:"seconds"`
-		P99MS   float64 `json:"p99_ms"`
-	}
+	var found figures.Looped
 	if err := json.Unmarshal(out, &found); err != nil {
 		return figure{}, err
 	}
-	return figure{Value: float64(found.Moves) / found.Seconds, P99MS: found.P99MS}, nil
+	return loopFigure(found), nil
 }
+
+func loopFigure(l figures.Looped) figure { return figure{Value: l.PerSecond(), P99MS: l.P99MS} }
 
 // bareStore rotates sessions of a store as its server would, in this process.
 func (s *scale) bareStore(ctx context.Context, one *sized) (_ figure, err error) {
@@ -94,29 +91,14 @@ func (s *scale) bareStore(ctx context.Context, one *sized) (_ figure, err error)
 			return figure{}, err
 		}
 	}
-	took, errs := make([][]time.Duration, s.n), make([]error, s.n)
-	began := time.Now()
-	var all sync.WaitGroup
-	for c := range s.n {
-		all.Go(func() {
-			for i := c; errs[c] == nil && time.Since(began) < s.length; {
-				at := time.Now()
-				chains[i], errs[c] = rotate(ctx, st, chains[i])
-				took[c] = append(took[c], time.Since(at))
-				if i += s.n; i >= len(chains) {
-					i = c
-				}
-			}
-		})
+	found, err := figures.Loop(s.length, s.n, len(chains), func(i int) (err error) {
+		chains[i], err = rotate(ctx, st, chains[i])
+		return err
+	})
+	if err != nil {
+		return figure{}, err
 	}
-	all.Wait()
-	seconds := time.Since(began).Seconds()
-	every := slices.Concat(took...)
-	slices.Sort(every)
-	if err := errors.Join(errs...); err != nil || len(every) == 0 {
-		return figure{}, errors.Join(err, ctx.Err())
-	}
-	return figure{Value: float64(len(every)) / seconds, P99MS: ms(every[len(every)*99/100])}, nil
+	return loopFigure(found), nil
 }
 
 // rotate moves a session on and gives it as it is then.

@@ -1,4 +1,5 @@
-// Package figures holds how the harnesses under test/ show what they measured.
+// Package figures holds how the harnesses under test/ measure loops, and show
+// what they measured.
 package figures
 
 import (

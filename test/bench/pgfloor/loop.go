@@ -5,14 +5,13 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"io"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/sallyport/sallyport/test/figures"
 )
 
 // keyed is a table of sessions known by keys of 16 bytes, moved by one
@@ -26,13 +25,6 @@ type keyed struct {
 type keyedMove struct {
 	key  []byte
 	done chan error
-}
-
-// looped is what a loop found.
-type looped struct {
-	Moves   int     `json:"moves"`
-	Seconds float64 `json:"seconds"`
-	P99MS   float64 `json:"p99_ms"`
 }
 
 // key ascends with the row, and is as long as that of a session.
@@ -98,35 +90,17 @@ func (k *keyed) write(ctx context.Context) {
 	}
 }
 
-// loop moves rows for some time, n at once: its chains, spread evenly over the
-// table, in turn.
+// loop moves rows for some time, n at once: its chains are spread evenly over
+// the table.
 func (k *keyed) loop(ctx context.Context, length time.Duration, n, chains int, out io.Writer) error {
 	go k.write(ctx)
-	var all sync.WaitGroup
-	took, errs := make([][]time.Duration, n), make([]error, n)
-	began := time.Now()
-	for c := range n {
-		all.Go(func() {
-			for i := c; errs[c] == nil && time.Since(began) < length; i = (i + n) % chains {
-				at := time.Now()
-				m := &keyedMove{k.key(int64(i) * k.rows / int64(chains)), make(chan error, 1)}
-				k.queue <- m
-				errs[c] = <-m.done
-				took[c] = append(took[c], time.Since(at))
-			}
-		})
-	}
-	all.Wait()
-	seconds := time.Since(began).Seconds()
-	every := slices.Concat(took...)
-	slices.Sort(every)
-	if err := errors.Join(errs...); err != nil {
+	found, err := figures.Loop(length, n, chains, func(chain int) error {
+		m := &keyedMove{k.key(int64(chain) * k.rows / int64(chains)), make(chan error, 1)}
+		k.queue <- m
+		return <-m.done
+	})
+	if err != nil {
 		return err
 	}
-	if len(every) == 0 {
-		return errors.New("nothing was moved")
-	}
-	return json.NewEncoder(out).Encode(looped{
-		Moves: len(every), Seconds: seconds, P99MS: float64(every[len(every)*99/100].Microseconds()) / 1000,
-	})
+	return json.NewEncoder(out).Encode(found)
 }
