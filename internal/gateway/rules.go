@@ -221,8 +221,12 @@ func (s *ruleSet) match(host, method, path string) (found, stricter *rule) {
 	for _, reading := range readings {
 		// Whether a compatibility form of two dots leads upwards is each server's
 		// own affair, so it is held to the rules of both places.
-		for _, climbs := range []bool{true, false} {
-			if stricter = s.stricter(found, host, method, foldPath(reading, climbs)); stricter != nil {
+		climbed := foldPath(reading, true)
+		if stricter = s.stricter(found, host, method, climbed); stricter != nil {
+			return found, stricter
+		}
+		if stayed := foldPath(reading, false); stayed != climbed {
+			if stricter = s.stricter(found, host, method, stayed); stricter != nil {
 				return found, stricter
 			}
 		}
