@@ -80,6 +80,23 @@ func nullable(columns []Column) []Column {
 // store has given. The row "facts" is that of facts.
 const Counters = "counters"
 
+// LoadCounters hands the numbers in rows of Counters to skipFacts, above which
+// facts are to be numbered. Another counter is an error: what it bounds would
+// be numbered twice.
+func LoadCounters(rows [][]any, skipFacts func(above int64) error) error {
+	for _, row := range rows {
+		name, _ := row[0].(string)
+		value, _ := row[1].(int64)
+		if name != "facts" {
+			return fmt.Errorf("loading %s: there is no counter %q here", Counters, name)
+		}
+		if err := skipFacts(value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // tables is every table of a store, those that others refer to first. What
 // belongs to one kind of store alone (its schema's number) is not in it. A
 // column or table that a migration adds must be added here, with a Default, or

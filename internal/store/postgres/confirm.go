@@ -57,16 +57,7 @@ func (r skipFirst) Scan(dest ...any) error {
 
 // viewConfirmed is view for answers that vouch for what they tell.
 func (s *Store) viewConfirmed(ctx context.Context, f func(*conn) error) error {
-	if ctx.Err() != nil {
-		return gone(ctx)
-	}
-	if err := s.enter(); err != nil {
-		return err
-	}
-	defer s.running.Done()
-	ctx, cancel := s.bounded(ctx, s.cfg.StatementTimeout)
-	defer cancel()
-	return outward(s.again(ctx, s.pool, func(c *pgxpool.Conn) error {
+	return s.lend(ctx, s.pool, func(ctx context.Context, c *pgxpool.Conn) error {
 		var found error
 		err := pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 			if found = f(&conn{ctx: ctx, q: tx}); found != nil && !foundOnly(found) {
@@ -82,5 +73,5 @@ func (s *Store) viewConfirmed(ctx context.Context, f func(*conn) error) error {
 			return err
 		}
 		return found
-	}))
+	})
 }

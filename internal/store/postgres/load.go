@@ -63,7 +63,9 @@ func (t *tx) holds(one *dump.Table) (have bool, err error) {
 // nothing is prepared.
 func (s *Store) LoadRows(ctx context.Context, table *dump.Table, rows [][]any) error {
 	if table.Name == dump.Counters {
-		return s.loadCounters(ctx, rows)
+		return dump.LoadCounters(rows, func(above int64) error {
+			return s.SkipFacts(ctx, &core.SkipFactsParams{Above: above})
+		})
 	}
 	if len(rows) >= loadMany {
 		err := s.unhurried(ctx, func(t *tx) error { return t.loadNew(table, rows) })
@@ -214,20 +216,6 @@ func arrayOf[T any](rows [][]any, i int) []*T {
 		}
 	}
 	return all
-}
-
-func (s *Store) loadCounters(ctx context.Context, rows [][]any) error {
-	for _, row := range rows {
-		name, _ := row[0].(string)
-		value, _ := row[1].(int64)
-		if name != "facts" {
-			return fmt.Errorf("loading %s: there is no counter %q here", dump.Counters, name)
-		}
-		if err := s.SkipFacts(ctx, &core.SkipFactsParams{Above: value}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // EndLoad implements dump.Target.

@@ -26,20 +26,21 @@ func (s *Store) view(ctx context.Context, f func(*conn) error) error {
 }
 
 func (s *Store) viewOn(ctx context.Context, pool *pgxpool.Pool, f func(*conn) error) error {
-	if ctx.Err() != nil {
-		return gone(ctx)
-	}
-	if err := s.enter(); err != nil {
-		return err
-	}
-	defer s.running.Done()
-	ctx, cancel := s.bounded(ctx, s.cfg.StatementTimeout)
-	defer cancel()
-	return outward(s.again(ctx, pool, func(c *pgxpool.Conn) error { return f(&conn{ctx: ctx, q: c}) }))
+	return s.lend(ctx, pool, func(ctx context.Context, c *pgxpool.Conn) error { return f(&conn{ctx: ctx, q: c}) })
 }
 
 // snapshot is view for several statements that must see one state.
 func (s *Store) snapshot(ctx context.Context, f func(*conn) error) error {
+	return s.lend(ctx, s.pool, func(ctx context.Context, c *pgxpool.Conn) error {
+		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+			return f(&conn{ctx: ctx, q: tx})
+		})
+	})
+}
+
+// lend runs f, which only reads, on a connection of a pool, within the limits of
+// a statement, again as again does.
+func (s *Store) lend(ctx context.Context, pool *pgxpool.Pool, f func(context.Context, *pgxpool.Conn) error) error {
 	if ctx.Err() != nil {
 		return gone(ctx)
 	}
@@ -49,11 +50,7 @@ func (s *Store) snapshot(ctx context.Context, f func(*conn) error) error {
 	defer s.running.Done()
 	ctx, cancel := s.bounded(ctx, s.cfg.StatementTimeout)
 	defer cancel()
-	return outward(s.again(ctx, s.pool, func(c *pgxpool.Conn) error {
-		return pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-			return f(&conn{ctx: ctx, q: tx})
-		})
-	}))
+	return outward(s.again(ctx, pool, func(c *pgxpool.Conn) error { return f(ctx, c) }))
 }
 
 // again runs f on a connection, and on another one while f fails for reasons

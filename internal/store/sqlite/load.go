@@ -65,7 +65,9 @@ func (t *tx) holds(one *dump.Table) (bool, error) {
 // replacing others costs: a savepoint, and keeping the pages before them.
 func (s *Store) LoadRows(ctx context.Context, table *dump.Table, rows [][]any) error {
 	if table.Name == dump.Counters {
-		return s.loadCounters(ctx, rows)
+		return dump.LoadCounters(rows, func(above int64) error {
+			return s.SkipFacts(ctx, &core.SkipFactsParams{Above: above})
+		})
 	}
 	if len(rows) >= loadMany {
 		err := s.single(ctx, func(t *tx) error { return t.loadNew(table, rows) })
@@ -164,20 +166,6 @@ func loadQuery(t *dump.Table, replace bool, rows int) string {
 	}
 	return fmt.Sprintf(`INSERT INTO %s (%s) VALUES %s ON CONFLICT (%s) DO UPDATE SET %s`,
 		t.Name, quoted(names), values, quoted(t.Key), strings.Join(sets, ", "))
-}
-
-func (s *Store) loadCounters(ctx context.Context, rows [][]any) error {
-	for _, row := range rows {
-		name, _ := row[0].(string)
-		value, _ := row[1].(int64)
-		if name != "facts" {
-			return fmt.Errorf("loading %s: there is no counter %q here", dump.Counters, name)
-		}
-		if err := s.SkipFacts(ctx, &core.SkipFactsParams{Above: value}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // EndLoad implements dump.Target. Facts loaded with their numbers have brought
