@@ -186,10 +186,7 @@ func (w *Worker) checkGone(a *API, c *chain) error {
 		return err
 	}
 	w.refusedAs(r, c.mount, c.mount.refreshed, "the refresh token of an ended session", c)
-	if time.Since(c.endedAt()) < a.Lag {
-		return nil
-	}
-	if r, err = a.Call(w.crew.ctx, c.access); err != nil {
+	if r, err = w.callEnded(a, c.access, c.endedAt()); err != nil {
 		return err
 	}
 	w.refusedAs(r, c.mount, http.StatusUnauthorized, "the access token of an ended session", c)
@@ -198,16 +195,26 @@ func (w *Worker) checkGone(a *API, c *chain) error {
 }
 
 func (w *Worker) checkGoneToken(a *API, t *appToken) error {
-	if time.Since(t.endedAt()) < a.Lag {
-		return nil
-	}
-	r, err := a.Call(w.crew.ctx, t.text)
+	r, err := w.callEnded(a, t.text, t.endedAt())
 	if err != nil {
 		return err
 	}
 	w.refusedAs(r, ItemPath, http.StatusUnauthorized, "a dead application token", t)
 	w.crew.Count("checked dead application token")
 	return nil
+}
+
+// callEnded calls the API with a token that was ended, until it is refused or
+// the time in which a node may not have heard of it is over.
+func (w *Worker) callEnded(a *API, token string, ended time.Time) (*Answer, error) {
+	for {
+		late := time.Since(ended) >= a.Lag // read first: an answer counts for when it was asked
+		r, err := a.Call(w.crew.ctx, token)
+		if err != nil || late || r.Status >= http.StatusMultipleChoices {
+			return r, err
+		}
+		time.Sleep(max(a.Pause, 10*time.Millisecond))
+	}
 }
 
 func (w *Worker) refusedAs(r *Answer, m *Mount, status int, what string, about any) {
