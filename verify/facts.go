@@ -55,13 +55,18 @@ type facts struct {
 	log      string           // whose numbers these are; "" from a server that does not say
 	sessions map[string]int64 // sid: purge
 	tokens   map[string]int64 // jti: purge
+	access   map[accessToken]int64
 	subjects map[string][]mark
 	accounts map[string][]mark
 	all      []mark
 }
 
+// accessToken names a token of a session: a jti alone could have been written into a token of another mount, to end this
+// one.
+type accessToken struct{ jti, sid string }
+
 func newFacts(version int64) *facts {
-	f := &facts{sessions: map[string]int64{}, tokens: map[string]int64{}, subjects: map[string][]mark{}, accounts: map[string][]mark{}}
+	f := &facts{sessions: map[string]int64{}, tokens: map[string]int64{}, access: map[accessToken]int64{}, subjects: map[string][]mark{}, accounts: map[string][]mark{}}
 	f.version.Store(version)
 	return f
 }
@@ -87,11 +92,14 @@ func (f *facts) add(list []fact, last int64) {
 			f.sessions[x.Subject] = x.Purge
 		case "token":
 			// A fact that spares its own token takes back those before it: an application token was resumed.
-			if x.Spare != "" && x.Spare == x.Subject {
+			switch x.Spare {
+			case x.Subject:
 				delete(f.tokens, x.Subject)
-				continue
+			case "":
+				f.tokens[x.Subject] = x.Purge
+			default: // it is the session that the token is of
+				f.access[accessToken{x.Subject, x.Spare}] = x.Purge
 			}
-			f.tokens[x.Subject] = x.Purge
 		case "user", "apikey", "client": // ids of different kinds never coincide
 			f.subjects[x.Subject] = newest(f.subjects[x.Subject], m)
 		case "account":
@@ -153,6 +161,9 @@ func (f *facts) dead(c *Claims, account string) bool {
 	if c.epoch == noEpoch {
 		return false
 	}
+	if len(f.access) > 0 && (f.ended(c.c.ID, c.c.SessionID) || f.ended(c.parent, c.c.SessionID)) {
+		return true
+	}
 	if _, dead := f.sessions[c.c.SessionID]; dead {
 		return true
 	}
@@ -161,6 +172,12 @@ func (f *facts) dead(c *Claims, account string) bool {
 		return true
 	}
 	return account != "" && !strings.HasPrefix(c.acct, accountPrefix) && f.hit(f.accounts[account], c)
+}
+
+// ended reports a fact on a token of a session.
+func (f *facts) ended(jti, sid string) bool {
+	_, dead := f.access[accessToken{jti, sid}]
+	return dead && jti != ""
 }
 
 func (f *facts) hit(marks []mark, c *Claims) bool {
@@ -188,6 +205,11 @@ func (f *facts) purge(nowSec int64, keepTokens bool) {
 			delete(f.tokens, jti)
 		}
 	}
+	for of, p := range f.access { // never an application token
+		if past(p) {
+			delete(f.access, of)
+		}
+	}
 	for _, by := range [...]map[string][]mark{f.subjects, f.accounts} {
 		for id, marks := range by {
 			if past(marks[len(marks)-1].purge) {
@@ -204,5 +226,5 @@ func (f *facts) purge(nowSec int64, keepTokens bool) {
 func (f *facts) size() int {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return len(f.sessions) + len(f.tokens) + len(f.subjects) + len(f.accounts)
+	return len(f.sessions) + len(f.tokens) + len(f.access) + len(f.subjects) + len(f.accounts)
 }

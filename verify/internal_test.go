@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sallyport/sallyport/internal/token"
 )
 
 func TestFreshFor(t *testing.T) {
@@ -119,4 +121,45 @@ func FuzzAnswer(f *testing.F) {
 		}
 		known.purge(1<<62, false)
 	})
+}
+
+// TestFactsOnTokensOfSessions: a fact that names a session ends the token of that session and no other with the same
+// jti, and hides none of the facts that name no session.
+func TestFactsOnTokensOfSessions(t *testing.T) {
+	of := func(jti, sid, parent string) *Claims {
+		c := &Claims{c: token.Claims{ID: jti, SessionID: sid}, epoch: noEpoch, parent: parent}
+		if epoch, ok := epochOf(sid); ok {
+			c.epoch = epoch
+		}
+		return c
+	}
+	f := newFacts(1)
+	f.add([]fact{
+		{1, "token", "a", "5-x", 100},
+		{2, "token", "b", "", 100},
+		{3, "token", "b", "5-x", 100}, // signed with another mount's key
+		{4, "token", "c", "", 0}, {5, "token", "c", "5-x", 100}, {6, "token", "c", "c", 0},
+		{7, "token", "d", "", 0}, {8, "token", "d", "5-x", 100},
+	}, 8)
+	check := func(want bool, c *Claims) {
+		t.Helper()
+		if f.dead(c, "") != want {
+			t.Errorf("jti %q, sid %q, parent %q: dead is %v", c.c.ID, c.c.SessionID, c.parent, !want)
+		}
+	}
+	check(true, of("a", "5-x", ""))
+	check(true, of("narrowed", "5-x", "a"))
+	check(false, of("a", "5-y", ""))
+	check(false, of("a", "", ""))
+	check(false, of("narrowed", "5-y", "a"))
+	check(true, of("b", "5-y", ""))
+	check(true, of("narrowed", "5-y", "b"))
+	check(false, of("c", "", "")) // an application token, resumed
+	check(true, of("d", "", ""))
+	if f.size() != 6 {
+		t.Errorf("%d facts", f.size())
+	}
+	f.purge(100, true)
+	check(false, of("a", "5-x", ""))
+	check(true, of("d", "", ""))
 }

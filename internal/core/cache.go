@@ -41,13 +41,14 @@ func (c *principalCache) get(hash [32]byte, now int64, r *revocations) *Principa
 		return nil
 	}
 	p := e.p
-	if r.tokenNews(p.TokenID) > e.facts || r.newsAbout(p.Subject.ID, p.Subject.Account) > e.facts {
+	sid := p.Session.String()
+	if r.tokenNews(p.TokenID, sid) > e.facts || r.newsAbout(p.Subject.ID, p.Subject.Account) > e.facts {
 		return nil
 	}
-	if p.ClientID != "" && (r.newsAbout(p.ClientID, "") > e.facts || r.tokenNews(p.Parent) > e.facts) {
+	if p.ClientID != "" && (r.newsAbout(p.ClientID, "") > e.facts || r.tokenNews(p.Parent, sid) > e.facts) {
 		return nil
 	}
-	if p.Session != (SessionID{}) && r.deadSession(p.Session, p.Session.String(), p.Subject.ID, p.Subject.Account) {
+	if p.Session != (SessionID{}) && r.deadSession(p.Session, sid, p.Subject.ID, p.Subject.Account) {
 		return nil
 	}
 	return p

@@ -83,7 +83,9 @@ func (e *Engine) RefreshToken(m *Mount, sess *Session) (string, error) {
 }
 
 // EndToken ends what a token of a session stands for: a refresh token its
-// session, an access token itself. ev says who wants it.
+// session, an access token itself. ev says who wants it. The caller has seen
+// that the session is one of the mount whose key signed the token: a fact names
+// both, so that who holds one mount's key ends nothing of another's.
 func (e *Engine) EndToken(ctx context.Context, id *Identified, reason string, ev Event, now int64) error {
 	sid, err := ParseSessionID(id.Claims.SessionID)
 	if err != nil {
@@ -96,7 +98,7 @@ func (e *Engine) EndToken(ctx context.Context, id *Identified, reason string, ev
 	}
 	ev.Detail = map[string]string{"jti": id.Claims.ID}
 	p := &AddFactParams{Now: now, Event: ev, Fact: Fact{
-		Kind: FactToken, Subject: id.Claims.ID, Reason: reason, At: now, PurgeAt: id.Claims.ExpiresAt*1000 + 3_600_000,
+		Kind: FactToken, Subject: id.Claims.ID, Spare: sid.String(), Reason: reason, At: now, PurgeAt: id.Claims.ExpiresAt*1000 + 3_600_000,
 	}}
 	e.s.renumber(ctx, p, id, sid, now)
 	if _, err = e.s.store.AddFact(ctx, p); err != nil {

@@ -8,7 +8,7 @@ type FactKind string
 // The kinds.
 const (
 	FactSession    FactKind = "session" // Subject is a sid
-	FactToken      FactKind = "token"   // Subject is a jti; if Spare is too, the token counts again
+	FactToken      FactKind = "token"   // Subject is a jti; see Fact.Spare
 	FactUser       FactKind = "user"
 	FactAPIKey     FactKind = "apikey"
 	FactClient     FactKind = "client"
@@ -35,10 +35,21 @@ type Fact struct {
 	Number  int64
 	Kind    FactKind
 	Subject string
-	Spare   string // sid that a fact on a user leaves alive; see FactToken
+	// Spare is the sid that a fact on a user leaves alive. In a fact on a token it
+	// is the sid of the only session whose token ends, since a jti alone may be
+	// written into another token by whoever has another mount's key; or the jti
+	// again: then the token, an application token, counts again. A fact with
+	// neither (of an application token, or made by v0.1.0) ends every token with
+	// the jti.
+	Spare   string
 	Reason  string
 	At      int64 // for people; never compared
 	PurgeAt int64 // may be removed then
+}
+
+// OfSession reports a fact on a token of one session.
+func (f *Fact) OfSession() bool {
+	return f.Kind == FactToken && f.Spare != "" && f.Spare != f.Subject
 }
 
 // Facts is the part of Store that knows revocations.

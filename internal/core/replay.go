@@ -225,6 +225,10 @@ func (r *replay) fact(f *Fact) {
 		r.report.Sessions++
 		r.lone = append(r.lone, *f)
 	case FactToken:
+		if f.OfSession() {
+			r.lone = append(r.lone, *f) // no row knows it
+			return
+		}
 		r.lastTokens[f.Subject] = f
 	default:
 		of := r.subjects[f.Kind]
@@ -281,7 +285,7 @@ func (r *replay) everything(ctx context.Context) error {
 	return r.s.RevokeEverything(ctx, r.actor)
 }
 
-// sessions ends single sessions. A fact on a session that the store never knew
+// sessions ends single sessions, and single tokens of sessions. A fact on a session that the store never knew
 // is added all the same while it counts: its access tokens may live, and
 // verifiers elsewhere hear of it.
 func (r *replay) sessions(ctx context.Context) error {
@@ -303,7 +307,7 @@ func (r *replay) sessions(ctx context.Context) error {
 	})
 }
 
-// tokens ends application tokens, and single access tokens.
+// tokens ends application tokens, and the single access tokens of v0.1.0.
 func (r *replay) tokens(ctx context.Context) error {
 	var ends []*Fact
 	for _, f := range r.lastTokens {

@@ -10,7 +10,8 @@ type revocations struct {
 	last       int64 // highest number seen
 	heard      int64 // when the log last answered
 	sessions   map[string]int64
-	tokens     map[string]subjectFact
+	tokens     map[string]subjectFact // by jti
+	access     map[accessToken]subjectFact
 	subjects   map[string][]subjectFact // by user, API key or client id
 	accounts   map[string]subjectFact
 	everything int64
@@ -24,9 +25,13 @@ type subjectFact struct {
 	purge  int64
 }
 
+// accessToken is what names a token of a session. The sid was checked to be
+// one of the mount whose key signed it.
+type accessToken struct{ jti, sid string }
+
 func newRevocations() *revocations {
 	return &revocations{
-		sessions: map[string]int64{}, tokens: map[string]subjectFact{},
+		sessions: map[string]int64{}, tokens: map[string]subjectFact{}, access: map[accessToken]subjectFact{},
 		subjects: map[string][]subjectFact{}, accounts: map[string]subjectFact{}, changed: make(chan struct{}),
 	}
 }
@@ -42,7 +47,11 @@ func (r *revocations) add(facts []Fact, last, now int64) {
 		case FactSession:
 			r.sessions[f.Subject] = f.PurgeAt
 		case FactToken:
-			r.tokens[f.Subject] = subjectFact{f.Number, f.Spare, f.PurgeAt}
+			if f.OfSession() {
+				r.access[accessToken{f.Subject, f.Spare}] = subjectFact{f.Number, "", f.PurgeAt}
+			} else {
+				r.tokens[f.Subject] = subjectFact{f.Number, f.Spare, f.PurgeAt}
+			}
 		case FactUser, FactAPIKey, FactClient:
 			r.subjects[f.Subject] = pushFact(r.subjects[f.Subject], subjectFact{f.Number, f.Spare, f.PurgeAt})
 		case FactAccount:
@@ -83,10 +92,14 @@ func (r *revocations) state() (last, heard int64) {
 	return r.last, r.heard
 }
 
-// deadToken reports whether the jti is a fact, and one that does not spare it.
-func (r *revocations) deadToken(jti string) bool {
+// deadToken reports whether the jti is a fact, in this session or in any, and
+// one that does not spare it.
+func (r *revocations) deadToken(jti, sid string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	if _, dead := r.access[accessToken{jti, sid}]; dead {
+		return true
+	}
 	f, is := r.tokens[jti]
 	return is && f.spare != jti
 }
@@ -114,11 +127,12 @@ func (r *revocations) deadSession(id SessionID, sid, subject, account string) bo
 	return false
 }
 
-// tokenNews is the number of the latest fact on the jti, 0 for none.
-func (r *revocations) tokenNews(jti string) int64 {
+// tokenNews is the number of the latest fact on the jti in this session, or in
+// any; 0 for none.
+func (r *revocations) tokenNews(jti, sid string) int64 {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.tokens[jti].number
+	return max(r.tokens[jti].number, r.access[accessToken{jti, sid}].number)
 }
 
 // newsAbout is the number of the latest fact on a subject or its account; what
@@ -148,6 +162,11 @@ func (r *revocations) purge(now int64) {
 	for k, f := range r.tokens {
 		if f.purge <= now {
 			delete(r.tokens, k)
+		}
+	}
+	for k, f := range r.access {
+		if f.purge <= now {
+			delete(r.access, k)
 		}
 	}
 	for k, list := range r.subjects {

@@ -76,7 +76,7 @@ func (s *Service) sessionPrincipal(ctx context.Context, id *Identified, now int6
 // one that it was narrowed from, its session, subject, account or client.
 func (s *Service) factOn(p *Principal) bool {
 	sid := p.Session.String()
-	return s.revoked.deadToken(p.TokenID) || p.Parent != "" && s.revoked.deadToken(p.Parent) ||
+	return s.revoked.deadToken(p.TokenID, sid) || p.Parent != "" && s.revoked.deadToken(p.Parent, sid) ||
 		s.revoked.deadSession(p.Session, sid, p.Subject.ID, p.Subject.Account) ||
 		p.ClientID != "" && s.revoked.deadSession(p.Session, sid, p.ClientID, "")
 }
@@ -101,7 +101,7 @@ func (s *Service) rowPrincipal(ctx context.Context, id *Identified, now int64) (
 		return nil, id.Revoked("subject not active")
 	case !id.Mount.serves(subj.AccountShortname):
 		return nil, id.Revoked("subject of another account")
-	case s.revoked.deadToken(id.Claims.ID) || s.revoked.deadSession(sid, id.Claims.SessionID, sess.Subject, sess.Account):
+	case s.revoked.deadToken(id.Claims.ID, id.Claims.SessionID) || s.revoked.deadSession(sid, id.Claims.SessionID, sess.Subject, sess.Account):
 		return nil, id.Revoked("fact")
 	}
 	if id.Kind == token.Refresh {

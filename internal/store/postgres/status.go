@@ -171,7 +171,8 @@ func (s *Store) StatusLists(ctx context.Context, space core.StatusSpace) (all []
 }
 
 // settleTokens brings the facts on application tokens into step with their
-// rows, after a change to those that a condition on t selects.
+// rows, after a change to those that a condition on t selects. Facts on tokens of
+// sessions are none of theirs, though the jti be the same.
 func (t *tx) settleTokens(reason string, now int64, where string, args ...any) error {
 	type change struct {
 		id     string
@@ -181,7 +182,7 @@ func (t *tx) settleTokens(reason string, now int64, where string, args ...any) e
 		return c, row.Scan(&c.id, &c.counts)
 	}, `SELECT id, counts FROM (SELECT t.id, `+tokenCounts+` AS counts
 			FROM app_tokens t JOIN users u ON u.id = t.user_id JOIN accounts a ON a.id = t.account WHERE `+where+`) x
-		WHERE counts <> coalesce((SELECT f.spare = f.subject FROM facts f WHERE f.kind = 'token' AND f.subject = x.id ORDER BY f.number DESC LIMIT 1), true)
+		WHERE counts <> coalesce((SELECT f.spare = f.subject FROM facts f WHERE f.kind = 'token' AND f.subject = x.id AND f.spare IN ('', f.subject) ORDER BY f.number DESC LIMIT 1), true)
 		ORDER BY id`, args...)
 	if err != nil {
 		return err
@@ -191,7 +192,7 @@ func (t *tx) settleTokens(reason string, now int64, where string, args ...any) e
 		if c.counts {
 			f.Spare = c.id
 		}
-		if _, err := t.exec(`DELETE FROM facts WHERE kind = 'token' AND subject = $1`, c.id); err != nil {
+		if _, err := t.exec(`DELETE FROM facts WHERE kind = 'token' AND subject = $1 AND spare IN ('', subject)`, c.id); err != nil {
 			return err
 		}
 		t.addFact(f)

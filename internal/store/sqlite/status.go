@@ -195,7 +195,8 @@ func (s *Store) StatusLists(ctx context.Context, space core.StatusSpace) (all []
 }
 
 // settleTokens brings the facts on application tokens into step with their
-// rows, after a change to those that a condition on t selects.
+// rows, after a change to those that a condition on t selects. Facts on tokens of
+// sessions are none of theirs, though the jti be the same.
 func (t *tx) settleTokens(reason string, now int64, where string, args ...any) error {
 	type change struct {
 		id     string
@@ -209,7 +210,7 @@ func (t *tx) settleTokens(reason string, now int64, where string, args ...any) e
 		return err
 	}, `SELECT id, counts FROM (SELECT t.id, `+tokenCounts+` AS counts
 			FROM app_tokens t JOIN users u ON u.id = t.user JOIN accounts a ON a.id = t.account WHERE `+where+`)
-		WHERE counts <> coalesce((SELECT f.spare = f.subject FROM facts f WHERE f.kind = 'token' AND f.subject = id ORDER BY f.number DESC LIMIT 1), 1)`,
+		WHERE counts <> coalesce((SELECT f.spare = f.subject FROM facts f WHERE f.kind = 'token' AND f.subject = id AND f.spare IN ('', f.subject) ORDER BY f.number DESC LIMIT 1), 1)`,
 		args...)
 	if err != nil {
 		return err
@@ -219,7 +220,7 @@ func (t *tx) settleTokens(reason string, now int64, where string, args ...any) e
 		if c.counts {
 			f.Spare = c.id
 		}
-		if _, err := t.exec(`DELETE FROM facts WHERE kind = 'token' AND subject = ?`, c.id); err != nil {
+		if _, err := t.exec(`DELETE FROM facts WHERE kind = 'token' AND subject = ? AND spare IN ('', subject)`, c.id); err != nil {
 			return err
 		}
 		if _, err := t.addFact(f); err != nil {

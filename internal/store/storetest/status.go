@@ -267,9 +267,14 @@ func (e *env) mintThree(first int64) (u *core.User, ids []string) {
 }
 
 // tokenFacts: a follower that only hears facts knows of each token what its row
-// says, and there is at most one fact on each.
+// says, and there is at most one fact on each. A fact on a token of a session
+// that was given the same jti neither stands in for one nor goes with them.
 func tokenFacts(e *env) {
 	u, ids := e.mintThree(0)
+	_, err := e.AddFact(e.ctx, &core.AddFactParams{Now: now, Event: event("revoke"), Fact: core.Fact{
+		Kind: core.FactToken, Subject: ids[0], Spare: "5-x", At: now, PurgeAt: now + day,
+	}})
+	e.ok(err)
 	heard := map[string]bool{} // jti: the latest fact ended it
 	seen := e.lastFact()
 	for _, c := range tokenChanges {
@@ -289,11 +294,14 @@ func tokenFacts(e *env) {
 	}
 	stored := map[string]int{}
 	for _, f := range e.factsSince(0) {
-		if f.Kind == core.FactToken {
+		switch {
+		case f.OfSession():
+			stored["of a session"]++
+		case f.Kind == core.FactToken:
 			stored[f.Subject]++
 		}
 	}
-	equal(e, "facts on each token", stored, map[string]int{ids[0]: 1, ids[1]: 1, ids[2]: 1, ids[3]: 1})
+	equal(e, "facts on each token", stored, map[string]int{ids[0]: 1, ids[1]: 1, ids[2]: 1, ids[3]: 1, "of a session": 1})
 }
 
 // statusOfTokens: the list says of each token what its row says, in the open
