@@ -138,8 +138,11 @@ func TestFactsOnTokensOfSessions(t *testing.T) {
 		{1, "token", "a", "5-x", 100},
 		{2, "token", "b", "", 100},
 		{3, "token", "b", "5-x", 100}, // signed with another mount's key
-		{4, "token", "c", "", 0}, {5, "token", "c", "5-x", 100}, {6, "token", "c", "c", 0},
-		{7, "token", "d", "", 0}, {8, "token", "d", "5-x", 100},
+		{4, "token", "c", "", 0},
+		{5, "token", "c", "5-x", 100},
+		{6, "token", "c", "c", 0},
+		{7, "token", "d", "", 0},
+		{8, "token", "d", "5-x", 100},
 	}, 8)
 	check := func(want bool, c *Claims) {
 		t.Helper()
