@@ -119,13 +119,7 @@ func TestNginx(t *testing.T) {
 }
 
 func TestCaddy(t *testing.T) {
-	throughProxy(t, func(sallyport, api string) string {
-		return startProxy(t, "caddy", []string{"Caddyfile"}, sallyport, api,
-			func(text, _ string) string { return "{\n\tadmin off\n}\n" + text },
-			func(dir string) []string {
-				return []string{"run", "--adapter", "caddyfile", "--config", filepath.Join(dir, "Caddyfile")}
-			})
-	})
+	throughProxy(t, func(sallyport, api string) string { return startCaddy(t, sallyport, api) })
 }
 
 // proxied is a client's way through a real proxy.
