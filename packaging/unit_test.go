@@ -171,7 +171,7 @@ func work(t *testing.T, held, binary, state, addr string) {
 }
 
 // hidden checks what the server does about its own memory, and that passwords
-// are hashed in a process beside it, at a lower priority.
+// are hashed in a process beside it, from what processors have left over.
 func hidden(t *testing.T, pid int) {
 	t.Helper()
 	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
@@ -191,19 +191,25 @@ func hidden(t *testing.T, pid int) {
 			workers = append(workers, strings.Fields(string(raw))...)
 		}
 	}
-	if len(workers) != 1 {
+	// On a machine that left nothing over there are two: the late and the last.
+	if len(workers) != 1 && len(workers) != 2 {
 		t.Fatalf("%d workers after one login, want 1", len(workers))
 	}
-	line, err := os.ReadFile("/proc/" + workers[0] + "/cmdline")
-	if err != nil || !strings.HasSuffix(string(line), "\x00hash-worker\x00") {
+	worker := workers[len(workers)-1]
+	line, err := os.ReadFile("/proc/" + worker + "/cmdline")
+	if err != nil || !strings.HasSuffix(string(line), "hash-worker\x00") {
 		t.Errorf("%q, %v", line, err)
 	}
-	stat, err := os.ReadFile("/proc/" + workers[0] + "/stat")
+	stat, err := os.ReadFile("/proc/" + worker + "/stat")
 	if err != nil {
 		t.Fatal(err)
 	}
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	if nice, err := strconv.Atoi(fields[16]); err != nil || nice < 10 {
 		t.Errorf("the worker's niceness is %s", fields[16])
+	}
+	const idle = "5" // SCHED_IDLE, field 41 of proc(5)
+	if policy := fields[41-3]; policy != idle && strings.Contains(string(line), "leftover") {
+		t.Errorf("the worker's scheduling policy is %s", policy)
 	}
 }

@@ -145,9 +145,10 @@ func (e *engine) lastIssuer(ctx context.Context, fallback string) (string, error
 }
 
 func (e *engine) openService(ctx context.Context, cfg *config.Config, o Options, issuer string) (err error) {
+	worker, leftover := hashWorkers()
 	e.hasher, err = password.New(password.Config{
 		Slots: cfg.Password.Slots, Queue: cfg.Password.Queue,
-		Worker: hashWorker(), WorkerFailed: func(err error) {
+		Worker: worker, LeftoverWorker: leftover, WorkerFailed: func(err error) {
 			e.log.Warn("a worker for hashing passwords failed; the server hashes itself", "err", err)
 		},
 	})

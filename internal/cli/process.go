@@ -13,10 +13,10 @@ import (
 // line at all but a worker that a server started.
 func Process(args []string) (code int, done bool) {
 	app.Harden()
-	if !slices.Equal(args, []string{app.HashWorker}) {
+	if len(args) != 1 || !slices.Contains([]string{app.HashWorker, app.LeftoverHashWorker}, args[0]) {
 		return 0, false
 	}
-	if err := app.RunHashWorker(os.Stdin, os.Stdout); err != nil {
+	if err := app.RunHashWorker(args[0], os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "sallyport: hashing passwords:", err)
 		return exitFailed, true
 	}

@@ -49,10 +49,15 @@ type Config struct {
 	// retry hint; nil means time.Now.
 	Now func() time.Time
 	// Worker starts a process (or whatever else) that runs Work, and gives the
-	// pipe to it; closing it ends it. nil: hashes are made in this process, as
-	// they are while Worker fails. WorkerFailed is told why; it may be nil.
+	// pipe to it; closing it ends it at once. nil: hashes are made in this
+	// process, as they are while Worker fails. WorkerFailed is told why; it may
+	// be nil.
 	Worker       func() (io.ReadWriteCloser, error)
 	WorkerFailed func(error)
+	// LeftoverWorker starts one that gets a processor only while nobody else
+	// wants it. Hashes begin there, and are begun again by a Worker when they
+	// are late (see worker.go); nil: all are made by a Worker.
+	LeftoverWorker func() (io.ReadWriteCloser, error)
 }
 
 // Lane says on whose behalf a password is hashed.
@@ -115,7 +120,7 @@ func New(cfg Config) (*Hasher, error) {
 		if cfg.WorkerFailed == nil {
 			cfg.WorkerFailed = func(error) {}
 		}
-		h.away = &workers{start: cfg.Worker, failed: cfg.WorkerFailed, rest: workerRest}
+		h.away = &workers{start: cfg.Worker, leftover: cfg.LeftoverWorker, failed: cfg.WorkerFailed, now: cfg.Now, rest: workerRest}
 		h.run, h.derive = h.away.matches, h.away.derive
 	}
 	return h, h.bill.add(ours)

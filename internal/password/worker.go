@@ -3,6 +3,7 @@ package password
 import (
 	"encoding/gob"
 	"errors"
+	"fmt"
 	"io"
 	"runtime"
 	"sync"
@@ -13,9 +14,17 @@ import (
 // process that answers requests both are felt by everybody: the collector runs
 // with each hash and stops the world for as long as the operating system lets
 // the hashing thread wait for a core. So a server hashes in worker processes,
-// one for each slot in use, that run at a lower priority; this file is both
-// ends of the pipe between them. What goes over it is passwords, salts and
-// keys, never a name; a worker keeps nothing.
+// one for each slot in use; this file is both ends of the pipe between them.
+// What goes over it is passwords, salts and keys, never a name; a worker keeps
+// nothing.
+//
+// Workers come in two priorities. A hash begins in one that gets the processor
+// when nobody else wants it (leftover), so that a flood of logins takes nothing
+// from anybody. Where there is nothing left over it would never end, and
+// nobody could log in: a hash that is late is therefore begun again in a worker
+// that gets a small share however busy the machine is, and so are all others
+// for some seconds. Raising the worker that is at it would be simpler, but
+// Linux gives back the priority that a process gave up to privileged ones only.
 
 // job is what a worker is asked. Key is empty to have it derived, else it is
 // compared.
@@ -72,21 +81,39 @@ func Work(r io.Reader, w io.Writer) error {
 
 // workers keeps worker processes for reuse.
 type workers struct {
-	start  func() (io.ReadWriteCloser, error)
-	failed func(error)
-	rest   time.Duration // an idle worker is ended after this
+	start    func() (io.ReadWriteCloser, error)
+	leftover func() (io.ReadWriteCloser, error) // nil: every worker has its share
+	failed   func(error)
+	now      func() time.Time
+	rest     time.Duration // an idle worker is ended after this
 
-	mu     sync.Mutex
-	idle   []*worker // the last used last
-	reaper *time.Timer
-	closed bool
+	mu      sync.Mutex
+	idle    []*worker // the last used last
+	crowded time.Time // until then nothing is left over
+	reaper  *time.Timer
+	closed  bool
 }
 
 type worker struct {
 	io.ReadWriteCloser
-	in  *gob.Decoder
-	out *gob.Encoder
+	in       *gob.Decoder
+	out      *gob.Encoder
+	leftover bool
 }
+
+// late is how long a hash may take of what is left over: ten times what one of
+// ours takes on an idle core. The dearest of those brought from elsewhere may
+// take two seconds, and then have their share from here on.
+const late = 300 * time.Millisecond
+
+// crowdedFor is how long nothing is left to chance after a hash was late. Each
+// time it is over costs one login the time of late.
+const crowdedFor = 10 * time.Second
+
+var (
+	errLate       = errors.New("no processor was left over for a hash")
+	errNotStarted = errors.New("no worker could be started")
+)
 
 // workerRest is how long a worker may have nothing to do. Starting one takes
 // some ten milliseconds, keeping one as many megabytes.
@@ -104,37 +131,112 @@ func (p *workers) derive(k kdf, password, salt []byte) []byte {
 // do has a job done by a worker; by a new one if the first is gone, and in
 // this process if there is none to be had. Logging in must not depend on it.
 func (p *workers) do(j job) done {
-	for range 2 {
-		w, err := p.take()
-		if err != nil {
-			p.failed(err)
-			break
+	if p.isLeftover() {
+		d, err := p.ask(j, true)
+		if err == nil {
+			return d
 		}
-		var d done
-		if err = errors.Join(w.out.Encode(j), w.in.Decode(&d)); err == nil {
-			p.give(w)
+		if !errors.Is(err, errLate) {
+			p.failed(err)
+		}
+	}
+	for range 2 {
+		d, err := p.ask(j, false)
+		if err == nil {
 			return d
 		}
 		p.failed(err)
-		_ = w.Close() // it has failed already
+		if errors.Is(err, errNotStarted) {
+			break
+		}
 	}
 	return j.do()
 }
 
-func (p *workers) take() (*worker, error) {
+// isLeftover says which kind of worker is due.
+func (p *workers) isLeftover() bool {
 	p.mu.Lock()
-	if n := len(p.idle); n > 0 {
-		w := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		p.mu.Unlock()
+	defer p.mu.Unlock()
+	return p.leftover != nil && !p.now().Before(p.crowded)
+}
+
+// ask has one worker do a job. One that is late is ended, in the middle of it.
+func (p *workers) ask(j job, leftover bool) (done, error) {
+	w, err := p.take(leftover)
+	if err != nil {
+		return done{}, err
+	}
+	if !leftover {
+		return p.finish(w, w.do(j))
+	}
+	answered := make(chan answer, 1)
+	go func() { answered <- w.do(j) }()
+	timer := time.NewTimer(late)
+	defer timer.Stop()
+	select {
+	case a := <-answered:
+		return p.finish(w, a)
+	case <-timer.C:
+	}
+	_ = w.Close() // what it was at is begun again
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.crowded = p.now().Add(crowdedFor)
+	return done{}, errLate
+}
+
+type answer struct {
+	done done
+	err  error
+}
+
+func (w *worker) do(j job) (a answer) {
+	a.err = errors.Join(w.out.Encode(j), w.in.Decode(&a.done))
+	return a
+}
+
+// finish keeps a worker that answered.
+func (p *workers) finish(w *worker, a answer) (done, error) {
+	if a.err != nil {
+		_ = w.Close() // it has failed already
+		return done{}, a.err
+	}
+	p.give(w)
+	return a.done, nil
+}
+
+// take gives a worker of one kind and ends those of the other: their memory
+// would be another slot's.
+func (p *workers) take(leftover bool) (*worker, error) {
+	p.mu.Lock()
+	var w *worker
+	var others []*worker
+	kept := p.idle[:0]
+	for _, other := range p.idle {
+		if other.leftover == leftover {
+			kept = append(kept, other)
+		} else {
+			others = append(others, other)
+		}
+	}
+	if n := len(kept); n > 0 {
+		w, kept = kept[n-1], kept[:n-1]
+	}
+	p.idle = kept
+	p.mu.Unlock()
+	endAll(others)
+	if w != nil {
 		return w, nil
 	}
-	p.mu.Unlock()
-	pipe, err := p.start()
-	if err != nil {
-		return nil, err
+	start := p.start
+	if leftover {
+		start = p.leftover
 	}
-	return &worker{pipe, gob.NewDecoder(pipe), gob.NewEncoder(pipe)}, nil
+	pipe, err := start()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotStarted, err)
+	}
+	return &worker{pipe, gob.NewDecoder(pipe), gob.NewEncoder(pipe), leftover}, nil
 }
 
 func (p *workers) give(w *worker) {
@@ -158,6 +260,10 @@ func (p *workers) endIdle() {
 	idle := p.idle
 	p.idle = nil
 	p.mu.Unlock()
+	endAll(idle)
+}
+
+func endAll(idle []*worker) {
 	for _, w := range idle {
 		_ = w.Close() // nothing is under way in it
 	}

@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // workerHasher hashes in goroutines that stand for processes, over real pipes.
@@ -120,5 +122,99 @@ func TestIdleWorkersEnd(t *testing.T) {
 	}
 	if _, err := h.Hash(t.Context(), Lane{}, "right one"); err != nil || started.Load() != 2 {
 		t.Fatalf("%v, %d workers", err, started.Load())
+	}
+}
+
+// busyMachine is a leftover worker on a machine that leaves nothing over: it
+// takes its job and is not heard of again.
+func busyMachine(ended *atomic.Int64) (io.ReadWriteCloser, error) {
+	here, there := net.Pipe()
+	go func() {
+		_, _ = io.Copy(io.Discard, there) // it ends with the pipe
+		ended.Add(1)
+	}()
+	return here, nil
+}
+
+// TestLateHashGetsItsShare: a hash that finds no idle processor is begun again
+// where it has a share, and so are those that come after it, until it is time
+// to look again. Who logs in waits 300 ms longer once, and no worker is left
+// behind.
+func TestLateHashGetsItsShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var busy atomic.Bool
+		var leftovers, lost, started, ended atomic.Int64
+		h, err := New(Config{
+			Slots: 1, Worker: inProcess(&started, &ended), WorkerFailed: func(err error) { t.Error(err) },
+			LeftoverWorker: func() (io.ReadWriteCloser, error) {
+				leftovers.Add(1)
+				if busy.Load() {
+					return busyMachine(&lost)
+				}
+				return inProcess(new(atomic.Int64), &ended)()
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var phc string
+		step := func(what string, wait time.Duration, wantLeftovers, wantUsual int64) {
+			t.Helper()
+			began := time.Now()
+			for pw, want := range map[string]bool{"right one": true, "wrong one": false} {
+				if ok, _, err := h.Verify(t.Context(), Lane{}, phc, pw); err != nil || ok != want {
+					t.Fatalf("%s: %s: %v, %v", what, pw, ok, err)
+				}
+			}
+			if took := time.Since(began); took != wait || leftovers.Load() != wantLeftovers || started.Load() != wantUsual {
+				t.Errorf("%s: %v, %d leftover workers and %d others so far; want %v, %d, %d",
+					what, took, leftovers.Load(), started.Load(), wait, wantLeftovers, wantUsual)
+			}
+		}
+		if phc, err = h.Hash(t.Context(), Lane{}, "right one"); err != nil {
+			t.Fatal(err)
+		}
+		step("an idle machine", 0, 1, 0)
+		h.away.endIdle()
+		busy.Store(true)
+		step("a busy one", late, 2, 1)
+		step("a busy one, soon after", 0, 2, 1)
+		time.Sleep(crowdedFor)
+		step("a busy one, looked at again", late, 3, 2)
+		busy.Store(false)
+		time.Sleep(crowdedFor)
+		step("an idle one again", 0, 4, 2)
+		h.Close()
+		synctest.Wait()
+		if lost.Load() != 2 || ended.Load() != 4 {
+			t.Errorf("%d late workers and %d others ended", lost.Load(), ended.Load())
+		}
+	})
+}
+
+// TestLeftoverWorkerFails: one that dies or cannot be started is no reason to
+// refuse, nor to wait.
+func TestLeftoverWorkerFails(t *testing.T) {
+	var started, ended, failures atomic.Int64
+	for _, leftover := range []func() (io.ReadWriteCloser, error){
+		func() (io.ReadWriteCloser, error) { return nil, errors.New("no processes left") },
+		func() (io.ReadWriteCloser, error) {
+			here, there := net.Pipe()
+			return here, there.Close()
+		},
+	} {
+		h, err := New(Config{
+			Slots: 1, Worker: inProcess(&started, &ended), LeftoverWorker: leftover, WorkerFailed: func(error) { failures.Add(1) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Hash(t.Context(), Lane{}, "right one"); err != nil {
+			t.Error(err)
+		}
+		h.Close()
+	}
+	if started.Load() != 2 || failures.Load() != 2 {
+		t.Errorf("%d workers, %d failures", started.Load(), failures.Load())
 	}
 }
