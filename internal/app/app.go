@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/gateway"
 	"github.com/sallyport/sallyport/internal/httpd"
 )
@@ -33,6 +34,8 @@ type Options struct {
 
 	monotonic func() int64
 	wall      func() time.Time
+	// store, if set, puts something before the store that the engine asks.
+	store func(core.Store) core.Store
 }
 
 // App is a Sallyport server.

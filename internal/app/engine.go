@@ -155,8 +155,12 @@ func (e *engine) openService(ctx context.Context, cfg *config.Config, o Options,
 	if err != nil {
 		return err
 	}
+	store := core.Store(e.store)
+	if o.store != nil {
+		store = o.store(store)
+	}
 	e.service, err = core.New(ctx, core.Config{
-		Store: e.store, Keys: e.keys, Passwords: e.hasher,
+		Store: store, Keys: e.keys, Passwords: e.hasher,
 		Policy: password.Policy{MinLength: cfg.Password.MinLength},
 		Issuer: issuer, Now: e.now, Monotonic: o.monotonic,
 		MaxSessionsPerSubject: cfg.Sessions.MaxPerSubject, MaxTokensPerUser: cfg.Limits.ApplicationTokens,

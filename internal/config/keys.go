@@ -365,7 +365,7 @@ func bindOperation(c *Config) []Key {
 		},
 		{
 			Name: "log.access", Kind: KindBool, Default: "true", ptr: &c.Log.Access,
-			Doc: "Writes a line for every request, without query, headers or tokens.",
+			Doc: "Writes a line for every request, without query, headers or tokens. JSON lines into a file or a pipe are written several at once, within a tenth of a second: a crash can lose that much of them, and of no other lines.",
 		},
 		{
 			Name: "metrics", Kind: KindBool, Default: "true", ptr: &c.Metrics,

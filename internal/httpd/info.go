@@ -80,7 +80,8 @@ type Front struct {
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
-	track func(net.Conn) net.Conn
+	track  func(net.Conn) net.Conn
+	access func(*accessLine)
 }
 
 // Wrap puts the front before next.
@@ -94,6 +95,7 @@ func (f Front) Wrap(next http.Handler) http.Handler {
 	if f.Proxies == nil {
 		f.Proxies = &Proxies{}
 	}
+	f.access = accessLog(f.Logger)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := f.Now()
 		st := &requestState{logger: f.Logger}

@@ -39,6 +39,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	err = errors.Join(err, s.shutdown())
 	running.Wait()
+	FlushLog(s.log)
 	return err
 }
 
