@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -27,8 +28,9 @@ var routes = []string{"/internal", "/admin", "/api/ops", "/cased/secret", "/writ
 // backend is an API behind the gateway.
 type backend struct {
 	name, addr string
-	// smuggled tells of hidden requests that arrived.
-	smuggled func() (string, error)
+	// stray tells of a request that must arrive nowhere and did: a hidden one,
+	// or a question that was meant for the server before this backend.
+	stray func() (string, error)
 }
 
 // goBackend reads the path twice: as its ServeMux does, which decides what it
@@ -46,7 +48,7 @@ func goBackend() (b *backend, stop func()) {
 	s := httptest.NewUnstartedServer(mux)
 	s.Config.MaxHeaderBytes = 1 << 20
 	s.Start()
-	return &backend{name: "go", addr: s.Listener.Addr().String(), smuggled: func() (string, error) {
+	return &backend{name: "go", addr: s.Listener.Addr().String(), stray: func() (string, error) {
 		if p := hidden.Load(); p != nil {
 			return *p, nil
 		}
@@ -84,8 +86,8 @@ func answer(w http.ResponseWriter, r *http.Request, route string, hidden *atomic
 	}
 	probe := r.Header.Get("X-Probe")
 	fmt.Fprintf(&out, "route=%s\nmethod=%s\npath=%s\nprobe=%s\n", route, method, target, probe)
-	if strings.Contains(probe, "smuggled") || strings.Contains(r.RequestURI, "smuggled") {
-		s := r.Method + " " + r.RequestURI
+	if strings.Contains(probe, "smuggled") || strings.Contains(r.RequestURI, "smuggled") || strings.HasPrefix(r.RequestURI, "/_sallyport/") {
+		s := fmt.Sprintf("%s %s from %s: %v", r.Method, r.RequestURI, r.RemoteAddr, r.Header)
 		hidden.Store(&s)
 	}
 	w.Header().Set("Content-Type", "text/plain")
@@ -133,7 +135,7 @@ func nodeBackend(dir string) (*backend, func(), error) {
 	}
 	log := filepath.Join(dir, "node.log")
 	stop, err := startProgram(addr, log, bin, file, port)
-	return &backend{name: "node", addr: addr, smuggled: func() (string, error) { return lineWith(log, "smuggled") }}, stop, err
+	return &backend{name: "node", addr: addr, stray: func() (string, error) { return lineWith(log, "smuggled", "GET /_sallyport/") }}, stop, err
 }
 
 func nginxBackend(dir string) (*backend, func(), error) {
@@ -155,17 +157,17 @@ func nginxBackend(dir string) (*backend, func(), error) {
 		return nil, nil, err
 	}
 	stop, err := startProgram(addr, filepath.Join(dir, "log"), bin, nginxArgs(dir)...)
-	return &backend{name: "nginx", addr: addr, smuggled: func() (string, error) { return lineWith(log, "smuggled") }}, stop, err
+	return &backend{name: "nginx", addr: addr, stray: func() (string, error) { return lineWith(log, "smuggled", "GET /_sallyport/") }}, stop, err
 }
 
-// lineWith finds the first line of a log with a word.
-func lineWith(file, word string) (string, error) {
+// lineWith finds the first line of a log with one of some words.
+func lineWith(file string, words ...string) (string, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
 		return "", fmt.Errorf("reading what a backend saw: %w", err)
 	}
 	for line := range strings.Lines(string(b)) {
-		if strings.Contains(line, word) {
+		if slices.ContainsFunc(words, func(w string) bool { return strings.Contains(line, w) }) {
 			return strings.TrimSpace(line), nil
 		}
 	}

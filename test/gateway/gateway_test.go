@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -54,6 +56,40 @@ func TestPlanted(t *testing.T) {
 		if got != c.what {
 			t.Errorf("%q: %q, want %q", c.body, got, c.what)
 		}
+	}
+}
+
+// TestAskedAstray: a question that a proxy puts to the backend is noticed, and a
+// finding says whether the server was asked.
+func TestAskedAstray(t *testing.T) {
+	b, stop := goBackend()
+	defer stop()
+	w := &wire{addr: b.addr}
+	defer w.close()
+	get := func(path string) string {
+		w.do("GET "+path+" HTTP/1.1\r\nHost: x\r\nX-Forwarded-Uri: /api/ops/x\r\n\r\n", "GET", false)
+		line, err := b.stray()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return line
+	}
+	if line := get("/api/x"); line != "" {
+		t.Errorf("a request that is the backend's: %s", line)
+	}
+	if line := get("/_sallyport/auth/caddy"); !strings.Contains(line, "/api/ops/x") {
+		t.Errorf("a question that was the server's: %q", line)
+	}
+	log := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(log, []byte(`{"status":401,"request_id":"mutation-7"}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := &door{front: "caddy", backend: b, log: log}
+	if said := d.asked(7); !strings.Contains(said, `"status":401`) {
+		t.Error(said)
+	}
+	if said := d.asked(70); !strings.Contains(said, "not asked") {
+		t.Error(said)
 	}
 }
 

@@ -1,6 +1,6 @@
 // Command gateway tries to get past the gateway, in front of real backends.
 //
-//	go run ./test/gateway mutate [-n 200000] [-seed 1] [-only I] [-json]
+//	go run ./test/gateway mutate [-n 200000] [-seed 1] [-from I] [-only I] [-doors NAME] [-json]
 //	go run ./test/gateway slow   [-conns 5000] [-d 10s] [-runs 3] [-json]
 //
 // mutate sends seeded mutations of paths, hosts, methods, headers and framing
@@ -17,8 +17,10 @@
 // frames a byte at a time, or do not read, from many addresses, and measures
 // refreshes beside them; quiet and loaded stretches take turns in one run.
 //
-// Exit status 1 says that a promise was not kept; mutation I of a seed is sent
-// alone with -only I.
+// Exit status 1 says that a promise was not kept; a finding has the mutation,
+// the answer, and what the server was asked about it. Mutation I of a seed is
+// sent alone with -only I; what depends on timing may come again among its
+// neighbours, with -from.
 package main
 
 import (

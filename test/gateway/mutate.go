@@ -15,15 +15,18 @@ import (
 
 // mutate is the measurement.
 type mutate struct {
-	n, seed uint64
-	only    int64
-	workers int
+	from, n, seed uint64
+	only          int64
+	doors         string
+	workers       int
 }
 
 func mutateFlags(fs *flag.FlagSet) func(context.Context, io.Writer) (report, error) {
 	m := &mutate{}
 	fs.Uint64Var(&m.n, "n", 200_000, "how many mutations")
 	fs.Uint64Var(&m.seed, "seed", 1, "which ones")
+	fs.Uint64Var(&m.from, "from", 0, "the first of them")
+	fs.StringVar(&m.doors, "doors", "", "send only those for doors with this in their name, such as \"caddy to go\"")
 	fs.Int64Var(&m.only, "only", -1, "send this one alone, and print it")
 	fs.IntVar(&m.workers, "workers", 8, "how many are sent at once")
 	return func(ctx context.Context, progress io.Writer) (report, error) { return m.run(ctx, progress) }
@@ -64,9 +67,9 @@ func (m *mutate) run(ctx context.Context, progress io.Writer) (*mutateReport, er
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	if m.only >= 0 {
-		next.Store(uint64(m.only))
-		m.n, m.workers = uint64(m.only)+1, 1
+		m.from, m.n, m.workers = uint64(m.only), 1, 1
 	}
+	next.Store(m.from)
 	for range m.workers {
 		all.Go(func() {
 			wires := make([]*wire, len(s.doors))
@@ -76,11 +79,14 @@ func (m *mutate) run(ctx context.Context, progress io.Writer) (*mutateReport, er
 			}
 			for ctx.Err() == nil {
 				i := next.Add(1) - 1
-				if i >= m.n {
+				if i >= m.from+m.n {
 					return
 				}
 				k := int(i % uint64(len(s.doors)))
 				d := s.doors[k]
+				if !strings.Contains(d.name(), m.doors) {
+					continue
+				}
 				q := mutation(m.seed, i, s.tokens[d.backend])
 				if q.alone {
 					wires[k].close()
@@ -98,15 +104,37 @@ func (m *mutate) run(ctx context.Context, progress io.Writer) (*mutateReport, er
 	all.Wait()
 	rep.Took = time.Since(began)
 	for _, b := range s.backends {
-		line, err := b.smuggled()
+		line, err := b.stray()
 		if err != nil {
 			return nil, err
 		}
 		if line != "" {
-			rep.Bypasses = append(rep.Bypasses, fmt.Sprintf("a hidden request reached %s: %s", b.name, line))
+			rep.Bypasses = append(rep.Bypasses, fmt.Sprintf("a request that was hidden, or meant for the server, reached %s: %s", b.name, line))
 		}
 	}
 	return rep, ctx.Err()
+}
+
+// asked says what the server before a backend was asked about a mutation, and
+// answered. It must be the last word on a finding: a proxy that had another
+// answer had it from somebody else.
+func (d *door) asked(i uint64) string {
+	if d.log == "" || d.front == "built-in" {
+		return ""
+	}
+	var line string
+	var err error
+	for wait := 0; wait < 10 && line == "" && err == nil; wait++ {
+		time.Sleep(100 * time.Millisecond) // the line comes after the answer
+		line, err = lineWith(d.log, `"`+requestID(i)+`"`)
+	}
+	switch {
+	case err != nil:
+		return err.Error()
+	case line == "":
+		return "the server was not asked about it"
+	}
+	return "the server was asked: " + line
 }
 
 // judge is the oracle.
@@ -114,6 +142,11 @@ func (rep *mutateReport) judge(i uint64, d *door, count *doorReport, q *request,
 	all := reports(res.body)
 	count.Sent++
 	switch {
+	case res.notSent != nil:
+		count.Closed++
+		if len(rep.Other) < 40 {
+			rep.Other = append(rep.Other, fmt.Sprintf("%d at %s was not sent: %v", i, d.name(), res.notSent))
+		}
 	case res.status == 0:
 		count.Closed++
 	case len(all) == 0:
@@ -127,7 +160,7 @@ func (rep *mutateReport) judge(i uint64, d *door, count *doorReport, q *request,
 	}
 	say := func(list *[]string, format string, args ...any) {
 		if len(*list) < 40 {
-			*list = append(*list, fmt.Sprintf("%d at %s as %q: %s: %.300q", i, d.name(), q.who.name, fmt.Sprintf(format, args...), q.raw))
+			*list = append(*list, fmt.Sprintf("%d at %s as %q: %s: %.3000q; answer %d %.1000q; %s", i, d.name(), q.who.name, fmt.Sprintf(format, args...), q.raw, res.status, res.body, d.asked(i)))
 		}
 	}
 	for n, s := range all {

@@ -186,6 +186,10 @@ var framings = []func(n int) (head, body string){
 	func(int) (string, string) { return ": empty\r\n", smuggled },
 }
 
+// requestID is the name by which a server's log knows a mutation that one of
+// its proxies asks about.
+func requestID(i uint64) string { return fmt.Sprintf("mutation-%d", i) }
+
 // mutation makes the i-th request of a seed.
 func mutation(seed, i uint64, people []principal) *request {
 	r := rand.New(rand.NewPCG(seed, i))
@@ -238,7 +242,7 @@ func mutation(seed, i uint64, people []principal) *request {
 	if r.IntN(40) == 0 {
 		auth += strings.Replace(auth, "Bearer ", "Bearer  ", 1)
 	}
-	q.raw = line + "Host: " + host + "\r\nX-Probe: " + q.probe + "\r\n" + auth + h.String() + "\r\n" + body
+	q.raw = line + "Host: " + host + "\r\nX-Probe: " + q.probe + "\r\nX-Request-Id: " + requestID(i) + "\r\n" + auth + h.String() + "\r\n" + body
 	if strings.ContainsAny(line+h.String(), "\x00") || version != "1.1" || strings.Contains(h.String(), "Content-") || q.method != strings.ToUpper(q.method) || strings.ContainsAny(q.method, " \t") {
 		q.alone = true
 	}

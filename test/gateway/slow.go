@@ -269,7 +269,7 @@ var kinds = []struct{ first, drip string }{
 // hold keeps one connection, and opens it again when the server ends it.
 func (l *load) hold(i int) {
 	kind := kinds[i%len(kinds)]
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 7, 0, byte(1+i/len(kinds)%l.s.addrs))}, Timeout: 10 * time.Second}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 7, 0, byte(1+i/len(kinds)%l.s.addrs))}, Timeout: 10 * time.Second, Control: latePort}
 	for {
 		select {
 		case <-l.stop:

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -37,7 +36,7 @@ gateway:
     - {prefix: /cased/Secret, roles: [admin]}
 trusted_proxies: [127.0.0.1]
 forward_auth: {proxies: [127.0.0.1]}
-log: {level: error, access: false}
+log: {level: info, access: true}
 limits: {connections_per_peer: 4096}
 `
 
@@ -45,6 +44,7 @@ limits: {connections_per_peer: 4096}
 type door struct {
 	front, addr string
 	backend     *backend
+	log         string // the server's, which names each request that was asked about
 }
 
 func (d *door) name() string { return d.front + " to " + d.backend.name }
@@ -119,7 +119,13 @@ func (s *stand) guard(ctx context.Context, b *backend) error {
 	if err != nil {
 		return err
 	}
-	a, err := app.New(ctx, cfg, app.Options{Version: "test", Stderr: io.Discard})
+	log := filepath.Join(dir, "log")
+	lines, err := os.Create(log) // #nosec G304 -- in the folder of this run
+	if err != nil {
+		return err
+	}
+	s.stops = append(s.stops, func() { _ = lines.Close() }) // it has been read, or nobody wants it
+	a, err := app.New(ctx, cfg, app.Options{Version: "test", Stderr: lines})
 	if err != nil {
 		return err
 	}
@@ -128,7 +134,7 @@ func (s *stand) guard(ctx context.Context, b *backend) error {
 	go func() { _ = a.Run(running); close(done) }() // how it ends is not what is tested
 	s.stops = append(s.stops, func() { cancel(); <-done; _ = a.Close() })
 	addr := strings.TrimPrefix(a.URL(), "http://")
-	s.doors = append(s.doors, &door{"built-in", addr, b})
+	s.doors = append(s.doors, &door{"built-in", addr, b, log})
 	if err := s.people(ctx, b, addr, filepath.Join(data, app.AdminSocket)); err != nil {
 		return err
 	}
@@ -198,7 +204,7 @@ func (s *stand) front(ctx context.Context, name string, files []string, args fun
 	if err != nil {
 		return err
 	}
-	s.stops, s.doors = append(s.stops, stop), append(s.doors, &door{name, addr, b})
+	s.stops, s.doors = append(s.stops, stop), append(s.doors, &door{name, addr, b, filepath.Join(filepath.Dir(dir), "log")})
 	return nil
 }
 

@@ -18,8 +18,9 @@ type wire struct {
 
 // response is what came; status 0 is a connection that ended without one.
 type response struct {
-	status int
-	body   string
+	status  int
+	body    string
+	notSent error // there was no connection to send the request on
 }
 
 func (w *wire) close() {
@@ -42,10 +43,10 @@ func (w *wire) do(raw, method string, alone bool) response {
 
 func (w *wire) once(raw, method string, alone bool) (response, bool) {
 	if w.conn == nil {
-		d := net.Dialer{LocalAddr: clientAddr, Timeout: 10 * time.Second}
+		d := net.Dialer{LocalAddr: clientAddr, Timeout: 10 * time.Second, Control: latePort}
 		c, err := d.Dial("tcp", w.addr)
 		if err != nil {
-			return response{}, false
+			return response{notSent: err}, false
 		}
 		w.conn, w.in = c, bufio.NewReader(c)
 	}
@@ -73,7 +74,7 @@ func (w *wire) once(raw, method string, alone bool) (response, bool) {
 	if err != nil || res.Close || alone || res.StatusCode == http.StatusSwitchingProtocols || w.in.Buffered() > 0 {
 		w.close()
 	}
-	return response{res.StatusCode, string(body)}, true
+	return response{status: res.StatusCode, body: string(body)}, true
 }
 
 // served is what a backend says of a request.
