@@ -137,6 +137,7 @@ type RevokeGrantsParams struct {
 // others stay where they are.
 type MoveGrantsParams struct {
 	From, To    SessionID
+	Mount       string // of both
 	Subject     string
 	Reason      string
 	FactPurgeAt int64

@@ -17,7 +17,7 @@ func (s *Server) SupersedeBrowser(ctx context.Context, old, by *BrowserLogin, c 
 	ev.Actor, ev.Account, ev.Subject = "user:"+by.Subject.ID, by.Subject.Account, by.Subject.ID
 	ev.Session, ev.Mount = old.Session.ID.String(), core.BrowserMount
 	err := s.store.MoveGrants(ctx, &core.MoveGrantsParams{
-		From: old.Session.ID, To: by.Session.ID, Subject: by.Subject.ID,
+		From: old.Session.ID, To: by.Session.ID, Mount: core.BrowserMount, Subject: by.Subject.ID,
 		Reason: "logged in again", FactPurgeAt: s.engine.FactPurgeAt(core.FactSession, now), Now: now, Event: ev,
 	})
 	if err = s.engine.Applied(ctx, err); errors.Is(err, core.ErrStale) {

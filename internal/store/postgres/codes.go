@@ -215,7 +215,7 @@ func (s *Store) MoveGrants(ctx context.Context, p *core.MoveGrantsParams) error 
 			return core.ErrStale
 		}
 		ended, err := t.endSessions(ending{reason: p.Reason, purgeAt: p.FactPurgeAt, now: p.Now},
-			`SELECT key FROM sessions WHERE key = $1 AND epoch = $2 AND subject = $3 AND revoked_at = 0`, p.From.Key, p.From.Epoch, p.Subject)
+			`SELECT key FROM sessions WHERE key = $1 AND epoch = $2 AND mount = $3 AND subject = $4 AND revoked_at = 0`, p.From.Key, p.From.Epoch, p.Mount, p.Subject)
 		if err != nil {
 			return err
 		}

@@ -196,10 +196,18 @@ func grantsMove(e *env) {
 	}
 	move := func(from, to *core.Session, subject string) error {
 		return e.MoveGrants(e.ctx, &core.MoveGrantsParams{
-			From: from.ID, To: to.ID, Subject: subject, Reason: "logged in again", FactPurgeAt: now + day, Now: now + 1, Event: event("logout"),
+			From: from.ID, To: to.ID, Mount: first.Mount, Subject: subject, Reason: "logged in again", FactPurgeAt: now + day, Now: now + 1, Event: event("logout"),
 		})
 	}
-	last, trail := e.lastFact(), e.lastAudit()
+	last := e.lastFact()
+	// What a cookie names may be a session that no browser login opened.
+	o := opening(u)
+	o.Session.Mount = "another"
+	res, err := e.OpenSession(e.ctx, o)
+	e.ok(err)
+	trail := e.lastAudit()
+	e.ok(move(res.Session, second, u.ID))
+	equal(e, "another mount's", []any{e.sessionNow(res.Session.ID).RevokedAt, e.lastFact(), e.audited(trail)}, []any{int64(0), last, []string{}})
 	e.is(move(first, bobs, u.ID), core.ErrStale)
 	e.ok(move(first, bobs, v.ID)) // of bob's sessions there are none
 	equal(e, "another's login", []any{browser(), e.sessionNow(first.ID).RevokedAt, e.lastFact(), e.audited(trail)}, []any{first.ID.String(), int64(0), last, []string{}})
@@ -211,7 +219,7 @@ func grantsMove(e *env) {
 	equal(e, "the session", e.sessionNow(app.ID).RevokedAt, int64(0))
 	e.is(move(second, first, u.ID), core.ErrStale)
 
-	_, err := e.RevokeSessions(e.ctx, &core.RevokeSessionsParams{ID: &second.ID, Reason: "x", FactPurgeAt: now + day, Now: now + 2})
+	_, err = e.RevokeSessions(e.ctx, &core.RevokeSessionsParams{ID: &second.ID, Reason: "x", FactPurgeAt: now + day, Now: now + 2})
 	e.ok(err)
 	last, trail = e.lastFact(), e.lastAudit()
 	e.ok(move(second, third, u.ID))
