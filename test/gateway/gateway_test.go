@@ -1,28 +1,34 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// TestMutations sends the first few thousand through every door that this
-// machine has the programs for; scripts/setup installs them.
+// TestSecurity61_Mutations sends the first few thousand of three seeds through
+// every door that this machine has the programs for; scripts/setup installs
+// them.
 func TestSecurity61_Mutations(t *testing.T) {
-	m := &mutate{n: 5000, seed: 1, only: -1, workers: 4}
-	rep, err := m.run(t.Context(), t.Output())
-	if err != nil {
-		t.Fatal(err)
+	for _, seed := range []uint64{1, 77, 4242} {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			m := &mutate{n: 5000, seed: seed, only: -1, workers: 4}
+			rep, err := m.run(t.Context(), t.Output())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, b := range rep.broken() {
+				t.Error(b)
+			}
+			var out strings.Builder
+			if err := rep.print(&out); err != nil {
+				t.Fatal(err)
+			}
+			t.Log(out.String())
+		})
 	}
-	for _, b := range rep.broken() {
-		t.Error(b)
-	}
-	var out strings.Builder
-	if err := rep.print(&out); err != nil {
-		t.Fatal(err)
-	}
-	t.Log(out.String())
 }
 
 // TestPlanted: an oracle that finds nothing proves nothing. These are what a

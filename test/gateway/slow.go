@@ -6,14 +6,15 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
+	"maps"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -42,7 +43,7 @@ const (
 
 func slowFlags(fs *flag.FlagSet) func(context.Context, io.Writer) (report, error) {
 	s := &slow{}
-	fs.IntVar(&s.conns, "conns", 5000, "slow connections")
+	fs.IntVar(&s.conns, "conns", 5000, "slow connections, at the least")
 	fs.IntVar(&s.addrs, "addresses", 100, "loopback addresses that they come from")
 	fs.IntVar(&s.pace, "refreshes", 100, "refreshes a second")
 	fs.IntVar(&s.runs, "runs", 3, "quiet and loaded stretches, taking turns")
@@ -57,8 +58,9 @@ func slowFlags(fs *flag.FlagSet) func(context.Context, io.Writer) (report, error
 type slowReport struct {
 	Conns      int            `json:"connections"`
 	Addresses  int            `json:"addresses"`
-	Held       int            `json:"held_at_least"` // at the ends of the loaded stretches
-	Opened     int64          `json:"opened"`        // again after the server had closed them, too
+	Held       int            `json:"held_at_least"`  // at every moment of the loaded stretches
+	Groups     map[string]int `json:"held_of_a_kind"` // the same, of each kind of slowness
+	Opened     int64          `json:"opened"`         // also for those that the server had ended
 	Quiet      figures.Spread `json:"refresh_quiet_ms"`
 	Loaded     figures.Spread `json:"refresh_loaded_ms"`
 	Ratio      float64        `json:"refresh_p99_ratio"`
@@ -66,6 +68,7 @@ type slowReport struct {
 	BaseMiB    float64        `json:"memory_base_mib"`
 	MostMiB    float64        `json:"memory_most_mib"`
 	AllowedMiB float64        `json:"memory_allowed_mib"`
+	FewFiles   int            `json:"descriptors_least"` // of the server, in the loaded stretches
 	Files      int            `json:"descriptors_most"`
 }
 
@@ -122,7 +125,7 @@ func (s *slow) prepare(ctx context.Context) error {
 
 // alternate measures quiet and loaded stretches by turns.
 func (s *slow) alternate(ctx context.Context) (*slowReport, error) {
-	rep := &slowReport{Conns: s.conns, Addresses: s.addrs, Held: s.conns}
+	rep := &slowReport{Conns: s.conns, Addresses: s.addrs, Held: math.MaxInt, FewFiles: math.MaxInt, Groups: map[string]int{}}
 	var quiet, loaded []time.Duration
 	if _, err := s.refresh(ctx, 2*time.Second); err != nil { // caches and pools are warm then
 		return nil, err
@@ -138,17 +141,10 @@ func (s *slow) alternate(ctx context.Context) (*slowReport, error) {
 			rep.BaseMiB, _ = s.resources()
 		}
 		fmt.Fprintf(s.progress, "run %d of %d: %d slow connections\n", i+1, s.runs, s.conns)
-		load := s.load(ctx)
-		if times, err = s.refresh(ctx, s.length); err != nil {
-			load.end()
+		if times, err = s.loaded(ctx, rep); err != nil {
 			return nil, err
 		}
 		loaded = append(loaded, times...)
-		rep.Held = min(rep.Held, int(load.held.Load()))
-		mib, files := s.resources()
-		rep.MostMiB, rep.Files = max(rep.MostMiB, mib), max(rep.Files, files)
-		load.end()
-		rep.Opened += load.opened.Load()
 	}
 	rep.Quiet, rep.Loaded, rep.Refreshes = figures.SpreadOf(quiet), figures.SpreadOf(loaded), len(loaded)
 	rep.Ratio = rep.Loaded.P99 / rep.Quiet.P99
@@ -157,6 +153,32 @@ func (s *slow) alternate(ctx context.Context) (*slowReport, error) {
 		return nil, fmt.Errorf("the server ended: %s", s.server.LogTail(2000))
 	}
 	return rep, ctx.Err()
+}
+
+// loaded measures one stretch beside slow connections.
+func (s *slow) loaded(ctx context.Context, rep *slowReport) ([]time.Duration, error) {
+	load, err := s.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer load.end()
+	note := func() {
+		mib, files := s.resources()
+		rep.MostMiB, rep.Files, rep.FewFiles = max(rep.MostMiB, mib), max(rep.Files, files), min(rep.FewFiles, files)
+	}
+	note()
+	watched := load.watch()
+	times, err := s.refresh(ctx, s.length)
+	least, of := watched()
+	note()
+	rep.Held = min(rep.Held, least)
+	for name, n := range of {
+		if before, ok := rep.Groups[name]; !ok || n < before {
+			rep.Groups[name] = n
+		}
+	}
+	rep.Opened += load.opened.Load()
+	return times, err
 }
 
 // resources of the server: its memory in MiB at most so far, and how many
@@ -202,12 +224,17 @@ func (s *slow) refresh(ctx context.Context, length time.Duration) ([]time.Durati
 
 func (rep *slowReport) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(t, "slow connections\t%d from %d addresses; %d held, %d opened in all\n", rep.Conns, rep.Addresses, rep.Held, rep.Opened)
+	fmt.Fprintf(t, "slow connections\t%d asked for, from %d addresses; %d held at every moment, %d opened in all\n", rep.Conns, rep.Addresses, rep.Held, rep.Opened)
+	var groups []string
+	for _, name := range slices.Sorted(maps.Keys(rep.Groups)) {
+		groups = append(groups, fmt.Sprintf("%d %s", rep.Groups[name], name))
+	}
+	fmt.Fprintf(t, "of them\t%s, each at least\n", strings.Join(groups, ", "))
 	fmt.Fprintf(t, "refresh, quiet\tp50 %.2f ms\tp99 %.2f ms\n", rep.Quiet.Median, rep.Quiet.P99)
 	fmt.Fprintf(t, "refresh, loaded\tp50 %.2f ms\tp99 %.2f ms\t%d refreshes, none failed\n", rep.Loaded.Median, rep.Loaded.P99, rep.Refreshes)
 	fmt.Fprintf(t, "p99, loaded to quiet\t%.2f\n", rep.Ratio)
 	fmt.Fprintf(t, "memory\t%.0f MiB before\t%.0f MiB at most\t%.0f MiB allowed\n", rep.BaseMiB, rep.MostMiB, rep.AllowedMiB)
-	fmt.Fprintf(t, "descriptors\t%d at most\n", rep.Files)
+	fmt.Fprintf(t, "descriptors\t%d to %d beside the load\n", rep.FewFiles, rep.Files)
 	return t.Flush()
 }
 
@@ -219,114 +246,8 @@ func (rep *slowReport) broken() []string {
 	if rep.MostMiB > rep.AllowedMiB {
 		out = append(out, fmt.Sprintf("%.0f MiB of memory, more than %.0f", rep.MostMiB, rep.AllowedMiB))
 	}
-	if rep.Held < rep.Conns*9/10 {
-		out = append(out, fmt.Sprintf("only %d of %d connections were held: the load was not what it says", rep.Held, rep.Conns))
+	if least := min(rep.Held, rep.FewFiles); least < rep.Conns {
+		out = append(out, fmt.Sprintf("only %d of %d connections were held at some moment: the load was not what it says", least, rep.Conns))
 	}
 	return out
-}
-
-// load is one stretch of slow connections.
-type load struct {
-	s            *slow
-	stop         chan struct{}
-	all          sync.WaitGroup
-	held, opened atomic.Int64
-}
-
-// load opens all connections and returns when nearly all are there.
-func (s *slow) load(ctx context.Context) *load {
-	l := &load{s: s, stop: make(chan struct{})}
-	for i := range s.conns {
-		l.all.Go(func() { l.hold(i) })
-		if i%50 == 49 {
-			time.Sleep(20 * time.Millisecond) // the queue of the listener is no part of this
-		}
-	}
-	for begun := time.Now(); l.held.Load() < int64(s.conns*19/20) && time.Since(begun) < 30*time.Second && ctx.Err() == nil; {
-		time.Sleep(50 * time.Millisecond)
-	}
-	return l
-}
-
-func (l *load) end() {
-	close(l.stop)
-	l.all.Wait()
-}
-
-// kinds of slowness: what is said at once, and what a byte of is said each
-// second after it.
-var kinds = []struct{ first, drip string }{
-	{"", ""}, // connects and says nothing
-	{"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", "a"},
-	{"POST /api/auth/bearer/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 5000\r\n\r\n", "a"},
-	{"POST /api/refused HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n", "a"},
-	{"POST /public/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n"},
-	{"GET /public/never-read HTTP/1.1\r\nHost: x\r\n\r\n", ""},
-	{"GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n", ""}, // idle after an answer
-	{"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00", ""},
-}
-
-// hold keeps one connection, and opens it again when the server ends it.
-func (l *load) hold(i int) {
-	kind := kinds[i%len(kinds)]
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 7, 0, byte(1+i/len(kinds)%l.s.addrs))}, Timeout: 10 * time.Second, Control: latePort}
-	for {
-		select {
-		case <-l.stop:
-			return
-		default:
-		}
-		c, err := d.Dial("tcp", l.s.addr)
-		if err != nil {
-			if !l.wait(time.Second) {
-				return
-			}
-			continue
-		}
-		l.opened.Add(1)
-		l.held.Add(1)
-		_ = c.(*net.TCPConn).SetReadBuffer(4096) // a smaller window; without it only less is held back
-		again := l.drip(c, kind.first, kind.drip)
-		_ = c.Close() // either side is done with it
-		l.held.Add(-1)
-		if !again || !l.wait(time.Duration(500+i%1000)*time.Millisecond) {
-			return
-		}
-	}
-}
-
-// drip says a little each second until the server ends the connection (true)
-// or the stretch is over. What cannot be written to is gone; of a connection
-// that only listens, reading tells.
-func (l *load) drip(c net.Conn, first, drip string) (again bool) {
-	if _, err := io.WriteString(c, first); err != nil {
-		return true
-	}
-	gone := make(chan struct{})
-	if !strings.Contains(first, "never-read") {
-		go func() { _, _ = io.Copy(io.Discard, c); close(gone) }() // ends with the connection
-	}
-	for {
-		select {
-		case <-gone:
-			return true
-		case <-l.stop:
-			return false
-		case <-time.After(time.Second):
-		}
-		if drip != "" {
-			if _, err := io.WriteString(c, drip); err != nil {
-				return true
-			}
-		}
-	}
-}
-
-func (l *load) wait(d time.Duration) bool {
-	select {
-	case <-l.stop:
-		return false
-	case <-time.After(d):
-		return true
-	}
 }
