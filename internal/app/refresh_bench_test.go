@@ -168,7 +168,7 @@ func rotatingApp(b *testing.B) (*App, []byte) {
 		b.Fatal(err)
 	}
 	cfg, err := config.Load(config.Options{Environ: []string{}, Flags: config.Flags{
-		"data": {filepath.Join(dir, "data")}, "listen": {"127.0.0.1:0"}, "mounts": {`["` + file + `"]`},
+		"data": {filepath.Join(dir, "data")}, "listen": {"127.0.0.1:0"}, "private_listen": {"127.0.0.1:0"}, "mounts": {`["` + file + `"]`},
 	}})
 	if err != nil {
 		b.Fatal(err)

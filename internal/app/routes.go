@@ -114,9 +114,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.limited(http.HandlerFunc(f.document)).ServeHTTP(w, r)
 		return
 	}
-	if m, h, ok := f.router.Match(r); ok {
-		httpd.SetRoute(r, m.ID+" "+httpd.NormalizeSlashes(r.URL.Path))
-		f.limited(h).ServeHTTP(w, r)
+	if _, h, ok := f.router.Match(r); ok {
+		l := &f.app.cfg.Limits
+		httpd.ServeLimited(w, r, l.RequestTimeout, int64(l.Body), h)
 		return
 	}
 	if f.proxy != nil {
@@ -130,7 +130,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // limited gives a route of ours the limits that proxied streams must not have.
 func (f *front) limited(h http.Handler) http.Handler {
 	l := &f.app.cfg.Limits
-	return httpd.Deadline(l.RequestTimeout, httpd.LimitBody(int64(l.Body), h))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		httpd.ServeLimited(w, r, l.RequestTimeout, int64(l.Body), h)
+	})
 }
 
 // document serves what the contracts are, where no upstream has its own.

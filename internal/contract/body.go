@@ -95,6 +95,9 @@ func (q *request) mediaType() (kind placeKind, boundary string, err error) {
 	if len(vals) == 1 && vals[0] == "application/json" && q.ep.uses[fromJSON] {
 		return fromJSON, "", nil
 	}
+	if len(vals) == 1 && vals[0] == "application/x-www-form-urlencoded" && q.ep.uses[fromForm] {
+		return fromForm, "", nil
+	}
 	mt, params, perr := mime.ParseMediaType(vals[0])
 	if perr == nil && len(vals) == 1 && (params["charset"] == "" || strings.EqualFold(params["charset"], "utf-8")) {
 		switch {

@@ -74,7 +74,7 @@ func (c *Contract) Mount(o MountOptions) (*Mounted, error) {
 	}
 	for _, g := range c.paths {
 		dynamic := slices.ContainsFunc(g.segments, func(s segment) bool { return s.param })
-		m.handlers = append(m.handlers, &handler{m, g, dynamic})
+		m.handlers = append(m.handlers, &handler{m, g, m.Prefix + g.pattern, dynamic})
 	}
 	return m, nil
 }

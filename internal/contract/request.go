@@ -20,6 +20,7 @@ type request struct {
 	ep      *endpoint
 	route   *boundRoute
 	got     []captured // by slot
+	room    [4]captured
 	unknown [][]string
 	values  []value // by input
 	cookie  bool    // a secret came from a cookie
@@ -57,7 +58,11 @@ func (q *request) list(name string) []string {
 
 // read fills the slots from everywhere the endpoint looks.
 func (q *request) read() error {
-	q.got = make([]captured, len(q.ep.slots))
+	if n := len(q.ep.slots); n <= len(q.room) {
+		q.got = q.room[:n]
+	} else {
+		q.got = make([]captured, n)
+	}
 	if q.ep.uses[fromQuery] {
 		if err := q.readQuery(); err != nil {
 			return err

@@ -21,12 +21,13 @@ type call struct {
 type handler struct {
 	m       *Mounted
 	group   *pathGroup
-	dynamic bool // the path has parameters
+	route   string // prefix and pattern
+	dynamic bool   // the path has parameters
 }
 
 // ServeHTTP answers the request, errors included, in the contract's words.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	httpd.SetRoute(r, h.m.Prefix+h.group.pattern)
+	httpd.SetRoute(r, h.route)
 	if cors := h.m.cors(h.group); cors != nil {
 		if httpd.IsPreflight(r) {
 			cors.Wrap(nil).ServeHTTP(w, r)
@@ -35,10 +36,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		cors.SetHeaders(w, r)
 	}
 	q := &request{http: r, id: httpd.Info(r).ID, params: h.params(r)}
-	ew := func(w http.ResponseWriter, r *http.Request, err error) { h.m.writeError(w, r, q, err) }
-	httpd.Wrap(func(w http.ResponseWriter, r *http.Request) error {
-		return h.answer(w, r, q)
-	}, ew).ServeHTTP(w, r)
+	httpd.Serve(w, r,
+		func(w http.ResponseWriter, r *http.Request) error { return h.answer(w, r, q) },
+		func(w http.ResponseWriter, r *http.Request, err error) { h.m.writeError(w, r, q, err) })
 }
 
 // params are the values of the path's parameters, in order.

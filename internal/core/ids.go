@@ -3,6 +3,7 @@ package core
 import (
 	"crypto/rand"
 	"encoding/base32"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -29,7 +30,14 @@ func NewUUID() string {
 func uuidString(b [16]byte) string {
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
+	var text [36]byte
+	hex.Encode(text[0:8], b[0:4])
+	hex.Encode(text[9:13], b[4:6])
+	hex.Encode(text[14:18], b[6:8])
+	hex.Encode(text[19:23], b[8:10])
+	hex.Encode(text[24:36], b[10:16])
+	text[8], text[13], text[18], text[23] = '-', '-', '-', '-'
+	return string(text[:])
 }
 
 // SessionID names a session. Its text form, the sid of every token, starts
@@ -48,10 +56,14 @@ func NewSessionKey() (key [16]byte) {
 
 // String is the sid: epoch, a dash, 26 characters of base32.
 func (id SessionID) String() string {
-	b := make([]byte, 0, 48)
-	b = strconv.AppendInt(b, id.Epoch, 10)
-	b = append(b, '-')
-	return string(idEncoding.AppendEncode(b, id.Key[:]))
+	var room [48]byte
+	return string(id.append(room[:0]))
+}
+
+func (id SessionID) append(dst []byte) []byte {
+	dst = strconv.AppendInt(dst, id.Epoch, 10)
+	dst = append(dst, '-')
+	return idEncoding.AppendEncode(dst, id.Key[:])
 }
 
 // ParseSessionID reads a sid. Only the one spelling that String gives is
@@ -67,7 +79,8 @@ func ParseSessionID(s string) (SessionID, error) {
 		return SessionID{}, fmt.Errorf("%q is not a session id", Clip(s))
 	}
 	id.Epoch = n
-	if _, err := idEncoding.Decode(id.Key[:], []byte(key)); err != nil || id.String() != s {
+	var room [48]byte
+	if _, err := idEncoding.Decode(id.Key[:], []byte(key)); err != nil || string(id.append(room[:0])) != s {
 		return SessionID{}, fmt.Errorf("%q is not a session id", Clip(s))
 	}
 	return id, nil

@@ -91,15 +91,11 @@ func (s *Service) issuerOf(spec *TokenSpec, fallback string) string {
 // refreshTokenID derives the jti of a refresh token from its session and
 // generation. It is an identifier, not a secret; the signature guards it.
 func refreshTokenID(sess *Session) string {
-	h := sha256.New()
-	h.Write([]byte("sallyport refresh jti"))
-	h.Write(sess.ID.Key[:])
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], uint64(sess.Generation))
-	h.Write(n[:])
-	var id [16]byte
-	copy(id[:], h.Sum(nil))
-	return uuidString(id)
+	var room [64]byte
+	text := append(room[:0], "sallyport refresh jti"...)
+	text = append(text, sess.ID.Key[:]...)
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(text, uint64(sess.Generation)))
+	return uuidString([16]byte(sum[:16]))
 }
 
 // appendPayload writes the claims that verification and revocation stand on,
@@ -119,7 +115,7 @@ func (s *Service) appendPayload(dst []byte, m *Mount, spec *TokenSpec, v *TokenV
 	// was minted in: it carries no sid.
 	if v.Kind != token.Application {
 		dst = append(dst, `,"sid":"`...)
-		dst = append(dst, v.Session.ID.String()...)
+		dst = v.Session.ID.append(dst)
 		dst = append(dst, '"')
 	}
 	dst = append(dst, `,"jti":"`...)

@@ -30,9 +30,12 @@ func (s *Service) refresh(ctx context.Context, r *RefreshRequest) (*Granted, err
 	if err != nil {
 		return nil, &Error{Code: TokenMalformed, Reason: "sid", Err: err}
 	}
-	// The signature was verified, so the claim is the row's word.
-	variant, _ := id.Claims.Text(variantClaim)
-	m := r.Mount.as(variant)
+	m := r.Mount
+	if len(m.Policy.Variants) > 0 {
+		// The signature was verified, so the claim is the row's word.
+		variant, _ := id.Claims.Text(variantClaim)
+		m = m.as(variant)
+	}
 	signer, err := s.refreshSigner(r.Mount)
 	if err != nil {
 		return nil, err

@@ -32,20 +32,23 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 // response had begun it is too late for either: the connection is aborted, so
 // that the client sees a broken answer rather than a short one that looks whole.
 func Wrap(h Handler, ew ErrorWriter) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rw := asResponseWriter(w)
-		panicked, err := callHandler(h, rw, r)
-		if err == nil {
-			return
-		}
-		if rw.begun() {
-			loggerOf(r).Error("handler failed after the response had begun, connection aborted",
-				"error", err, "request_id", Info(r).ID)
-			panic(http.ErrAbortHandler)
-		}
-		clearBodyHeaders(rw.Header(), panicked)
-		ew(rw, r, err)
-	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { Serve(w, r, h, ew) })
+}
+
+// Serve is [Wrap] for one request.
+func Serve(w http.ResponseWriter, r *http.Request, h Handler, ew ErrorWriter) {
+	rw := asResponseWriter(w)
+	panicked, err := callHandler(h, rw, r)
+	if err == nil {
+		return
+	}
+	if rw.begun() {
+		loggerOf(r).Error("handler failed after the response had begun, connection aborted",
+			"error", err, "request_id", Info(r).ID)
+		panic(http.ErrAbortHandler)
+	}
+	clearBodyHeaders(rw.Header(), panicked)
+	ew(rw, r, err)
 }
 
 // callHandler runs h and reports a panic as a *PanicError. ErrAbortHandler

@@ -35,11 +35,23 @@ type RequestInfo struct {
 
 type stateKey struct{}
 
-// requestState is the one context value of this package.
+// requestState is the one context value of this package, and the context that
+// has it: one piece of memory holds all that Front makes for a request.
 type requestState struct {
+	context.Context
 	info   RequestInfo
+	ids    [1]string // the header with the id
 	logger *slog.Logger
-	pace   *pace
+	pace   pace
+	writer responseWriter
+}
+
+// Value implements context.Context.
+func (st *requestState) Value(key any) any {
+	if key == (stateKey{}) {
+		return st
+	}
+	return st.Context.Value(key)
 }
 
 func stateOf(r *http.Request) *requestState {
@@ -98,17 +110,19 @@ func (f Front) Wrap(next http.Handler) http.Handler {
 	f.access = accessLog(f.Logger)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := f.Now()
-		st := &requestState{logger: f.Logger}
+		st := &requestState{Context: r.Context(), logger: f.Logger}
 		trusted := f.Proxies.resolve(r, &st.info)
 		if st.info.ForwardedByUnlisted {
 			f.Proxies.report(f.Logger, r, st.info.Peer, start)
 		}
 		st.info.ID = requestID(r, trusted)
-		w.Header().Set(headerRequestID, st.info.ID)
+		st.ids[0] = st.info.ID
+		w.Header()[headerRequestID] = st.ids[:]
 
-		st.pace = &pace{rc: http.NewResponseController(w), h2: r.ProtoMajor >= 2}
-		rw := &responseWriter{ResponseWriter: w, track: f.track, pace: st.pace}
-		r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
+		st.pace.rc, st.pace.h2 = *http.NewResponseController(w), r.ProtoMajor >= 2
+		st.writer = responseWriter{ResponseWriter: w, track: f.track, pace: &st.pace}
+		rw := &st.writer
+		r = r.WithContext(st)
 		if r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody {
 			r.Body = st.pace.body(r.Body)
 		}
@@ -133,7 +147,9 @@ func requestID(r *http.Request, trusted bool) string {
 	}
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // documented never to fail: it ends the process instead
-	return base64.RawURLEncoding.EncodeToString(b[:])
+	var text [22]byte
+	base64.RawURLEncoding.Encode(text[:], b[:])
+	return string(text[:])
 }
 
 func plainID(s string) bool {

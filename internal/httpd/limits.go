@@ -34,26 +34,44 @@ func (e *BodyTooLarge) Error() string {
 // Own gives next the limits of our own routes: DefaultMaxBody and
 // DefaultTimeout. Proxied routes must not pass it, a stream has no end.
 func Own(next http.Handler) http.Handler {
-	return Deadline(DefaultTimeout, LimitBody(DefaultMaxBody, next))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ServeLimited(w, r, DefaultTimeout, DefaultMaxBody, next)
+	})
+}
+
+// ServeLimited lets next answer under [Deadline] d and [LimitBody] n, for who
+// has chosen next for this request.
+func ServeLimited(w http.ResponseWriter, r *http.Request, d time.Duration, n int64, next http.Handler) {
+	serveUntil(w, r, d, func(r *http.Request) {
+		limitBody(w, r, n)
+		next.ServeHTTP(w, r)
+	})
 }
 
 // LimitBody makes reading more than n bytes of the body fail with
 // *[BodyTooLarge], also when Content-Length promised less or nothing.
 func LimitBody(n int64, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Body != nil && r.Body != http.NoBody {
-			// The base writer, so that net/http closes the connection instead
-			// of reading the rest of an endless body to keep it alive.
-			r.Body = &cappedBody{http.MaxBytesReader(baseWriter(w), r.Body, n)}
-		}
+		limitBody(w, r, n)
 		next.ServeHTTP(w, r)
 	})
+}
+
+func limitBody(w http.ResponseWriter, r *http.Request, n int64) {
+	if r.Body != nil && r.Body != http.NoBody {
+		// The base writer, so that net/http closes the connection instead
+		// of reading the rest of an endless body to keep it alive.
+		r.Body = &cappedBody{http.MaxBytesReader(baseWriter(w), r.Body, n)}
+	}
 }
 
 type cappedBody struct{ io.ReadCloser }
 
 func (b *cappedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	if err == nil || err == io.EOF {
+		return n, err
+	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		err = &BodyTooLarge{Limit: tooLarge.Limit}
@@ -67,15 +85,20 @@ func (b *cappedBody) Read(p []byte) (int, error) {
 // descriptor for ever.
 func Deadline(d time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), d)
-		defer cancel()
-		if p := paceOf(r); p != nil {
-			p.release()
-		}
-		rc, now := http.NewResponseController(w), time.Now()
-		// A writer without deadlines (a test's recorder) is bounded by the context alone.
-		_ = rc.SetReadDeadline(now.Add(d))
-		_ = rc.SetWriteDeadline(now.Add(d + writeSlack))
-		next.ServeHTTP(w, r.WithContext(ctx))
+		serveUntil(w, r, d, func(r *http.Request) { next.ServeHTTP(w, r) })
 	})
+}
+
+func serveUntil(w http.ResponseWriter, r *http.Request, d time.Duration, serve func(r *http.Request)) {
+	now := time.Now()
+	ctx, cancel := context.WithDeadline(r.Context(), now.Add(d))
+	defer cancel()
+	if p := paceOf(r); p != nil {
+		p.release()
+	}
+	rc := http.NewResponseController(w)
+	// A writer without deadlines (a test's recorder) is bounded by the context alone.
+	_ = rc.SetReadDeadline(now.Add(d))
+	_ = rc.SetWriteDeadline(now.Add(d + writeSlack))
+	serve(r.WithContext(ctx))
 }

@@ -24,7 +24,7 @@ const (
 // refusal, so anybody could fill the connections with announced bodies that
 // never come. Handlers change it: see [Deadline], [Unpaced] and [Drain].
 type pace struct {
-	rc *http.ResponseController
+	rc http.ResponseController
 	h2 bool
 
 	mu         sync.Mutex
@@ -84,7 +84,7 @@ func (p *pace) drain() {
 
 func paceOf(r *http.Request) *pace {
 	if st := stateOf(r); st != nil {
-		return st.pace
+		return &st.pace
 	}
 	return nil
 }
