@@ -260,7 +260,7 @@ func (b *tab) mark() {
 // browser is another process with its own pace, so it is asked again and again.
 func (b *tab) until(expr string) {
 	b.t.Helper()
-	end := time.Now().Add(30 * time.Second)
+	end := time.Now().Add(time.Minute)
 	for time.Now().Before(end) {
 		if b.eval(`document.readyState === "complete" && !document.documentElement.dataset.old && (`+expr+`)`) == "true" {
 			return

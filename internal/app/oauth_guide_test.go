@@ -3,7 +3,7 @@ package app_test
 import (
 	"bufio"
 	"context"
-	"net"
+	"fmt"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/store/pgtest/ports"
 )
 
 // TestGuideApp: the web app that docs/oauth.md shows logs a user in and out.
@@ -61,15 +62,15 @@ func TestGuideApp(t *testing.T) {
 	isLoginPage(t, visit("/login"))
 }
 
-// freeAddress is an address of loopback that nobody listens on.
+// freeAddress is an address of loopback that nobody listens on, nor will: a
+// server that is to come back at it finds it free.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	list, err := ports.Take(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }() // it only finds a port
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", list[0])
 }
 
 // startApp runs the app until the test ends, and waits for its first line.

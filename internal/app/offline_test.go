@@ -112,7 +112,7 @@ func (o *offline) check(x *offlineToken, channel string) error {
 func (o *offline) settle(step string, tokens []*offlineToken, dead map[*offlineToken]bool, lists bool) {
 	o.t.Helper()
 	wrong := map[string]error{}
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		clear(wrong)
 		for channel := range o.all {
 			if channel == "status list" && !lists {

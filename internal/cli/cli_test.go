@@ -47,7 +47,7 @@ func cmdReady(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: ready DIR")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	client := admin.NewSocketClient(filepath.Join(ts.MkAbs(args[0]), socketName))
 	tick := time.NewTicker(10 * time.Millisecond)

@@ -159,7 +159,7 @@ func TestAuditFollow(t *testing.T) {
 	for ready := time.NewTicker(10 * time.Millisecond); client.Ping(serving) != nil; <-ready.C {
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	add := func(name string) {
 		if code := Main(ctx, []string{"user", "add", name, "--no-password", "--data", dir}, strings.NewReader(""), io.Discard, io.Discard, nil); code != 0 {

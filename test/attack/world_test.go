@@ -22,6 +22,7 @@ import (
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/keyring"
 	"github.com/sallyport/sallyport/internal/store/sqlite"
+	"github.com/sallyport/sallyport/test/sut"
 )
 
 const (
@@ -108,9 +109,12 @@ func newWorldWith(t testing.TB, h2c bool) *world {
 	if err := os.WriteFile(w.file, fmt.Appendf(nil, mountsYAML, secret, h2c), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.start("127.0.0.1:0")
+	free, err := sut.FreePorts(1) // for a server that is started again
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.start(free[0])
 	t.Cleanup(func() { w.stop() })
-	var err error
 	w.db, err = sql.Open("sqlite", "file:"+filepath.Join(w.dir, sqlite.FileName)+"?mode=ro")
 	if err != nil {
 		t.Fatal(err)

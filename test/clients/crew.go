@@ -93,7 +93,7 @@ func (c *Crew) HireAll(a *API) error {
 }
 
 // OpenFirst gives each worker a session of each kind, so that the first round
-// has something to lose.
+// has something to lose, and has them rehearse.
 func (c *Crew) OpenFirst(a *API) error {
 	for _, w := range c.workers {
 		for _, open := range []struct {
@@ -105,7 +105,21 @@ func (c *Crew) OpenFirst(a *API) error {
 			}
 		}
 	}
+	c.Round = 1 // what ends has ended in a round
+	defer func() { c.Round = 0 }()
+	for _, w := range c.workers {
+		if err := w.rehearse(a); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// counted is how often something was counted.
+func (c *Crew) counted(what string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.counts[what]
 }
 
 // Load sets all workers to work until ctx ends and waits for them. Each ends

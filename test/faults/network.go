@@ -21,8 +21,8 @@ import (
 // database, which are harmed one way after the other.
 type network struct {
 	*trial
-	length, only string
-	calm         time.Duration
+	length, only    string
+	calm, undecided time.Duration
 
 	links   []*links.Link
 	world   *world.World
@@ -69,6 +69,7 @@ func networkFlags(fs *flag.FlagSet) func(context.Context, *trial) error {
 	n := &network{}
 	fs.StringVar(&n.length, "length", "12s", "how long each harm lasts; more than max_staleness (5s)")
 	fs.StringVar(&n.only, "only", "", "only the harms named, separated by commas")
+	fs.DurationVar(&n.undecided, "undecided", 5*time.Second, "how long a node that is cut off may think about a request: it takes about two seconds to be sure that a link is silent, the rest is for a machine that is busy")
 	return func(ctx context.Context, t *trial) (err error) {
 		n.trial = t
 		if n.calm, err = time.ParseDuration(n.length); err != nil || n.calm < lag+2*time.Second {

@@ -35,19 +35,16 @@ type nodeFigure struct {
 type watch struct {
 	harm   *harm
 	target *target
-	live   []history.Tokens // of each node
-	doomed history.Tokens
+	// undecided is how long a node that is cut off may think about a request.
+	undecided time.Duration
+	live      []history.Tokens // of each node
+	doomed    history.Tokens
 
 	mu      sync.Mutex
 	seen    [][]seen // of each node
 	ended   time.Time
 	problem []string
 }
-
-// undecided is how long a node that is cut off may think about a request. It
-// takes about two seconds to be sure that a link is silent; the rest is for a
-// machine that is busy.
-const undecided = 5 * time.Second
 
 // seen is one answer of a node.
 type seen struct {
@@ -58,7 +55,7 @@ type seen struct {
 }
 
 func (n *network) watch(ctx context.Context, h *harm) (*watch, error) {
-	w := &watch{harm: h, target: n.targets[0], seen: make([][]seen, len(n.world.Nodes))}
+	w := &watch{harm: h, target: n.targets[0], undecided: n.undecided, seen: make([][]seen, len(n.world.Nodes))}
 	for node := range n.world.Nodes {
 		t, ok := w.target.Login(ctx, node)
 		if !ok {
@@ -196,7 +193,7 @@ func (w *watch) judge(cut, lifted time.Time) networkFigure {
 				continue
 			}
 			nf.SlowestS = max(nf.SlowestS, s.end.Sub(s.at).Seconds())
-			if took := s.end.Sub(s.at); nf.Harmed && w.harm.cut && took > undecided {
+			if took := s.end.Sub(s.at); nf.Harmed && w.harm.cut && took > w.undecided {
 				w.problem = append(w.problem, fmt.Sprintf("node %d, cut off from its store, left a request without an answer for %.1f s", node+1, took.Seconds()))
 			}
 			if s.end.After(lifted) {

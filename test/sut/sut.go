@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/internal/admin"
+	"github.com/sallyport/sallyport/internal/store/pgtest/ports"
 )
 
 const module = "github.com/sallyport/sallyport/"
@@ -55,22 +56,16 @@ func Root(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// FreePorts finds n ports of the loopback address that nobody listens on now.
+// FreePorts finds n addresses of the loopback interface that nobody listens on
+// and that no other test is given while this process lives.
 func FreePorts(n int) ([]string, error) {
-	var held []net.Listener
-	defer func() {
-		for _, l := range held {
-			_ = l.Close() // only the number is wanted
-		}
-	}()
+	list, err := ports.Take(n)
+	if err != nil {
+		return nil, err
+	}
 	addrs := make([]string, n)
-	for i := range addrs {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("looking for a free port: %w", err)
-		}
-		held = append(held, l)
-		addrs[i] = l.Addr().String()
+	for i, port := range list {
+		addrs[i] = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	}
 	return addrs, nil
 }

@@ -65,7 +65,7 @@ func TestPythonGuide(t *testing.T) {
 	w.post("/oauth2/revoke", c.ID+":"+c.Secret, url.Values{"token": {text(login, "refresh_token")}})
 	began := time.Now()
 	for strings.HasPrefix(ask(raw), "ok") {
-		if time.Since(began) > 30*time.Second {
+		if time.Since(began) > time.Minute {
 			t.Fatal("a revoked token is accepted")
 		}
 		time.Sleep(50 * time.Millisecond)

@@ -26,6 +26,7 @@ import (
 	"github.com/sallyport/sallyport/internal/admin"
 	"github.com/sallyport/sallyport/internal/app"
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/test/sut"
 	"github.com/sallyport/sallyport/verify"
 )
 
@@ -49,7 +50,11 @@ type world struct {
 
 func serve(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, dir: filepath.Join(t.TempDir(), "data"), listen: "127.0.0.1:0"}
+	free, err := sut.FreePorts(1) // for a server that is started again
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, dir: filepath.Join(t.TempDir(), "data"), listen: free[0]}
 	w.itempath, w.pathstack = []byte(rand.Text()+rand.Text()), []byte(rand.Text()+rand.Text())
 	secrets := t.TempDir()
 	yaml := "log: {level: error}\nmounts:\n  - netography\n"
@@ -100,7 +105,7 @@ func (w *world) start() {
 		}
 	}
 	w.t.Cleanup(w.stop)
-	w.url, w.listen = server.URL(), strings.TrimPrefix(server.URL(), "http://")
+	w.url = server.URL()
 	w.admin = admin.NewSocketClient(filepath.Join(w.dir, app.AdminSocket))
 }
 
@@ -279,7 +284,7 @@ func (w *world) verifier(c verify.Config) *verify.Verifier {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(v.Close)
-	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()
 	if err := v.Ready(ctx); err != nil {
 		w.t.Fatal(err)

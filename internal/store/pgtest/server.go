@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/sallyport/sallyport/internal/store/pgtest/ports"
 )
 
 // account is the user that the server runs as; nil for our own.
@@ -331,10 +332,9 @@ func (s *Server) tail() string {
 func (s *Server) portTaken() bool { return strings.Contains(s.tail(), "Address already in use") }
 
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	list, err := ports.Take(1)
 	if err != nil {
-		return 0, fmt.Errorf("finding a free port: %w", err)
+		return 0, err
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return port, l.Close()
+	return list[0], nil
 }
