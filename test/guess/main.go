@@ -14,6 +14,13 @@ import (
 )
 
 func main() {
+	if kind := os.Getenv(generatorEnv); kind != "" {
+		if err := generate(kind, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "guess: generator:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(command(ctx, os.Args[1:], os.Stdout, os.Stderr))

@@ -35,21 +35,58 @@ func metric(ctx context.Context, private, name string) (float64, error) {
 	return 0, fmt.Errorf("there is no metric %s", name)
 }
 
-// resident is the resident memory of a process and its children in KiB, what
-// they share counted for each; 0 for one that is gone.
-func resident(pid int) (kib int64) {
-	kib = status(fmt.Sprint(pid), "VmRSS:")
-	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is good
-	for _, name := range lists {
-		raw, err := os.ReadFile(name)
-		if err != nil {
-			continue // a thread that ended meanwhile
-		}
-		for _, child := range strings.Fields(string(raw)) {
-			kib += status(child, "VmRSS:")
-		}
+// peak is the most memory that a process and its children had, in KiB: the sum
+// of what each had at its own most, so that no peak between two looks is missed.
+// The children run the same file, whose pages are there once.
+func peak(pid int) (kib int64) {
+	kib = status(fmt.Sprint(pid), "VmHWM:")
+	for _, child := range children(pid) {
+		kib += max(0, status(child, "VmHWM:")-status(child, "RssFile:"))
 	}
 	return kib
+}
+
+func children(pid int) (pids []string) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is good
+	for _, name := range lists {
+		if raw, err := os.ReadFile(name); err == nil { // else a thread that ended meanwhile
+			pids = append(pids, strings.Fields(string(raw))...)
+		}
+	}
+	return pids
+}
+
+// processorTime is what a process has used of processors, in hundredths of a
+// second; 0 for one that is gone.
+func processorTime(pid int) time.Duration {
+	used, _ := processorTimes(fmt.Sprint(pid))
+	return used
+}
+
+// workersTime is what the children of a process have used, also those that ended.
+func workersTime(pid int) time.Duration {
+	_, all := processorTimes(fmt.Sprint(pid))
+	for _, child := range children(pid) {
+		used, _ := processorTimes(child)
+		all += used
+	}
+	return all
+}
+
+func processorTimes(pid string) (own, ended time.Duration) {
+	raw, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return 0, 0
+	}
+	// proc(5): fields 14 to 17 are utime, stime, cutime, cstime; the name, in
+	// brackets, is field 2.
+	fields := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
+	var ticks [4]int64
+	for i := range ticks {
+		_, _ = fmt.Sscan(fields[14-3+i], &ticks[i]) // 0 if it is none
+	}
+	const tick = time.Second / 100
+	return time.Duration(ticks[0]+ticks[1]) * tick, time.Duration(ticks[2]+ticks[3]) * tick
 }
 
 // status reads a figure of a process, 0 if it has none.

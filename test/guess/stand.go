@@ -115,19 +115,30 @@ func (s *stand) logSize() int64 {
 
 // login is the raw request of a login with one of the contracts.
 func login(contract, name, pw, from string) []byte {
-	path, media, body := "/api/auth/bearer/token", "application/x-www-form-urlencoded", ""
+	path, asJSON := loginPath(contract)
+	if asJSON {
+		return post(path, "application/json", fmt.Sprintf(`{"username":%q,"password":%q}`, name, pw), "X-Forwarded-For: "+from)
+	}
+	return post(path, "application/x-www-form-urlencoded", url.Values{"username": {name}, "password": {pw}}.Encode(), "X-Forwarded-For: "+from)
+}
+
+// malformed is one without a password.
+func malformed(contract, name, from string) []byte {
+	path, asJSON := loginPath(contract)
+	if asJSON {
+		return post(path, "application/json", fmt.Sprintf(`{"username":%q}`, name), "X-Forwarded-For: "+from)
+	}
+	return post(path, "application/x-www-form-urlencoded", url.Values{"username": {name}}.Encode(), "X-Forwarded-For: "+from)
+}
+
+func loginPath(contract string) (path string, asJSON bool) {
 	switch contract {
 	case "pathstack":
-		path, media = "/token", "application/json"
+		return "/token", true
 	case "itempath":
-		path, media = "/api/users/login", "application/json"
+		return "/api/users/login", true
 	}
-	if media == "application/json" {
-		body = fmt.Sprintf(`{"username":%q,"password":%q}`, name, pw)
-	} else {
-		body = url.Values{"username": {name}, "password": {pw}}.Encode()
-	}
-	return post(path, media, body, "X-Forwarded-For: "+from)
+	return "/api/auth/bearer/token", false
 }
 
 // post is the raw request of a POST; headers are whole lines.
