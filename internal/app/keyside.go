@@ -77,7 +77,7 @@ func (a *App) followKeys(ctx context.Context) {
 		case <-a.engine.keyNews():
 			err = a.engine.keys.Reload(ctx)
 		case <-poll.C:
-			if !behind && !a.engine.keysUnheard() {
+			if !behind && !a.engine.keys.Behind() && !a.engine.keysUnheard() {
 				continue
 			}
 			err = a.engine.keys.Reload(ctx)

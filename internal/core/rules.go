@@ -183,8 +183,9 @@ func (s *Service) identify(raw string, mounts []*Mount, now int64) (*Identified,
 		id = &Identified{Mount: slots[i].mount, Kind: slots[i].kind, Claims: claims}
 	}
 	if f, ok := s.keys.(interface{ Fault() error }); ok && errors.Is(err, token.ErrSignature) && f.Fault() != nil {
-		// A key that does not open may have made it: a 503, never "invalid token".
-		return nil, &Error{Code: Unavailable, Reason: "a signing key does not open", Err: f.Fault()}
+		// A key that does not open, or was not read, may have made it: a 503, never
+		// "invalid token".
+		return nil, &Error{Code: Unavailable, Reason: "the signing keys are not all known", Err: f.Fault()}
 	}
 	return id, tokenErr(err, id)
 }

@@ -21,6 +21,7 @@ type memRows struct {
 	meta      map[string]string
 	secrets   map[string][]byte // binding -> sealed
 	events    []core.Event
+	down      error // of every reading of the keys
 }
 
 func newRows() *memRows { return &memRows{meta: map[string]string{}} }
@@ -67,6 +68,9 @@ func (m *memRows) InsertKey(_ context.Context, p *core.InsertKeyParams) error {
 func (m *memRows) ListKeys(context.Context) ([]core.KeyRow, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.down != nil {
+		return nil, m.down
+	}
 	var live []core.KeyRow
 	for _, r := range m.rows {
 		if r.State != core.KeyDropped {

@@ -33,6 +33,7 @@ type Keyring struct {
 	cfg    Config
 	snap   atomic.Pointer[snapshot]
 	fault  atomic.Pointer[error]
+	unread atomic.Pointer[error] // why the rows could not be read
 	master atomic.Pointer[masters]
 	// change serialises Reload and everything that writes rows.
 	change sync.Mutex
@@ -117,8 +118,13 @@ func (k *Keyring) Reload(ctx context.Context) error {
 func (k *Keyring) reload(ctx context.Context) error {
 	rows, err := k.cfg.Rows.ListKeys(ctx)
 	if err != nil {
-		return fmt.Errorf("read the signing keys: %w", err)
+		err = fmt.Errorf("read the signing keys: %w", err)
+		if ctx.Err() == nil { // else it was the caller who left
+			k.unread.Store(&err)
+		}
+		return err
 	}
+	k.unread.Store(nil)
 	old := k.snap.Load()
 	next, err := k.build(rows, old)
 	if err == nil && len(rows) == 0 && old != nil && len(old.entries) > 0 {
@@ -135,14 +141,21 @@ func (k *Keyring) reload(ctx context.Context) error {
 	return nil
 }
 
-// Fault is not nil while the store has a key that does not open, or none. A token that
-// no known key has signed may then be good, and the answer to it is 503.
+// Fault is not nil while the store has a key that does not open, or none, or
+// could not be read. A token that no known key has signed may then be good, and
+// the answer to it is 503.
 func (k *Keyring) Fault() error {
-	if p := k.fault.Load(); p != nil {
-		return *p
+	for _, p := range []*error{k.fault.Load(), k.unread.Load()} {
+		if p != nil {
+			return *p
+		}
 	}
 	return nil
 }
+
+// Behind reports that the store could not be read when it should have been:
+// Reload has to be called again.
+func (k *Keyring) Behind() bool { return k.unread.Load() != nil }
 
 // MasterID is the id of the master key, for logs and metrics.
 func (k *Keyring) MasterID() string { return k.master.Load().current.id }

@@ -153,6 +153,34 @@ func TestEmptiedStoreKeepsKeys(t *testing.T) {
 	}
 }
 
+// TestUnreadKeys: while the keys cannot be read, one that another node made may
+// be missing, so a token of an unknown key is not called invalid. A caller that
+// leaves says nothing about the store.
+func TestUnreadKeys(t *testing.T) {
+	rows := newRows()
+	r := openRing(t, rows, 1)
+	if err := r.Ensure(t.Context(), []Need{{refreshSet, token.HS256}, {accessSet, token.HS256}}); err != nil {
+		t.Fatal(err)
+	}
+	before := r.ActiveKey(accessSet)
+	rows.down = errors.New("connection refused")
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if err := r.Reload(gone); err == nil || r.Fault() != nil || r.Behind() {
+		t.Errorf("a caller left: %v, fault %v", err, r.Fault())
+	}
+	if err := r.Reload(t.Context()); !errors.Is(err, rows.down) || r.Fault() == nil || !r.Behind() {
+		t.Errorf("the store does not answer: %v, fault %v", err, r.Fault())
+	}
+	if r.ActiveKey(accessSet) != before {
+		t.Error("the snapshot in force is gone")
+	}
+	rows.down = nil
+	if err := r.Reload(t.Context()); err != nil || r.Fault() != nil || r.Behind() {
+		t.Errorf("the store answers: %v, fault %v", err, r.Fault())
+	}
+}
+
 func TestMovedSealedKeyDoesNotOpen(t *testing.T) {
 	rows := newRows()
 	r := openRing(t, rows, 1)
