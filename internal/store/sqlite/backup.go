@@ -65,7 +65,7 @@ func (s *Store) Snapshot(ctx context.Context) (dump.Snapshot, error) {
 	if closed {
 		return nil, errClosed
 	}
-	c, err := openConn(ctx, s.db, readerPragmas)
+	c, err := openConn(ctx, s.path, readerPragmas)
 	if err != nil {
 		s.dumps.Done()
 		return nil, outward(err)
@@ -178,7 +178,7 @@ func (v *dumpView) Close() error {
 // writer goes on, until little is left for the writer to do at a stroke.
 func (s *Store) carryOver() error {
 	ctx := context.Background()
-	c, err := openConn(ctx, s.db, readerPragmas[:2])
+	c, err := openConn(ctx, s.path, readerPragmas[:2])
 	if err != nil {
 		return err
 	}

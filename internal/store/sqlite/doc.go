@@ -24,7 +24,8 @@
 // migrated still opens as long as its meta value schema_usable_since, which
 // every incompatible migration raises, is not above this binary's schema.
 //
-// The package decides no rule of the domain: the reasons of refusals come from
-// core.JudgeRefresh and core.JudgeTwin, and its conditional statements are
-// optimisations of them that the suite in storetest compares row by row.
+// Connections call SQLite's own interface (conn.go, stmt.go) and not
+// database/sql, which cost a refresh more than SQLite did; migrations alone use
+// that. The package decides no rule of the domain: it asks core.JudgeRefresh,
+// core.NextMove and core.JudgeTwin inside the writer's transaction.
 package sqlite

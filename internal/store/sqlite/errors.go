@@ -8,7 +8,6 @@ import (
 
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/store/dump"
-	driver "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 )
 
@@ -47,7 +46,7 @@ func outward(err error) error {
 	return fmt.Errorf("%w: %w", core.ErrStoreUnavailable, err)
 }
 
-// noRow turns the driver's word for an empty result into the domain's.
+// noRow turns a connection's word for an empty result into the domain's.
 func noRow(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return core.ErrNoRow
@@ -57,7 +56,7 @@ func noRow(err error) error {
 
 // primary is the primary result code of a SQLite error, or 0.
 func primary(err error) int {
-	var e *driver.Error
+	var e *sqliteError
 	if errors.As(err, &e) {
 		return e.Code() & 0xff
 	}
@@ -67,7 +66,7 @@ func primary(err error) int {
 // taken turns a broken unique constraint into ErrExists, a broken foreign key
 // into ErrNoRow.
 func taken(err error) error {
-	var e *driver.Error
+	var e *sqliteError
 	if !errors.As(err, &e) {
 		return err
 	}
@@ -85,7 +84,7 @@ func taken(err error) error {
 // after a full disk, an I/O error and the like it may have rolled back
 // everything.
 func fatal(err error) bool {
-	if errors.Is(err, errDoubt) || errors.Is(err, sql.ErrConnDone) {
+	if errors.Is(err, errDoubt) {
 		return true
 	}
 	code := primary(err)

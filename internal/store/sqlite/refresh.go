@@ -7,28 +7,15 @@ import (
 	"github.com/sallyport/sallyport/internal/core"
 )
 
-// moveIfCurrent is the hot statement: core.JudgeRefresh's way to RefreshMoved
-// and core.NextMove in one conditional update. The suite compares the two.
-var moveIfCurrent = `UPDATE sessions SET generation = generation + 1,
-	move3 = move2, move2 = move1, move1 = move0, move0 = ?1, last_used_at = ?1,
-	refresh_key = ?2, rotates = 1, grace_ms = ?3, idle_ms = ?4, absolute_ms = ?5,
-	refresh_expires = (CASE WHEN ?5 > 0 THEN min(?1 + ?4, created_at + ?5) ELSE ?1 + ?4 END) / 1000 * 1000
-WHERE key = ?6 AND epoch = ?7 AND mount = ?8 AND generation = ?9 AND revoked_at = 0
-	AND (?10 = '' OR subject = ?10)
-	AND ?1 < refresh_expires
-	AND (absolute_ms <= 0 OR ?1 < created_at + absolute_ms)
-	AND (?5 <= 0 OR ?1 < created_at + ?5)
-	AND (?4 <= 0 OR ?1 < move0 + ?4)
-	AND CASE subject_kind
-		WHEN 'user' THEN EXISTS (SELECT 1 FROM users u JOIN accounts a ON a.id = u.account
-			WHERE u.id = sessions.subject AND u.state = 'active' AND a.state = 'active')
-		ELSE EXISTS (SELECT 1 FROM api_keys k JOIN accounts a ON a.id = k.account
-			WHERE k.id = sessions.subject AND k.state = 'active' AND a.state = 'active' AND ` + ownerLive("k") + `) END
-RETURNING ` + sessionRow + `, ` + subjectOfSession
+// moveRow writes the columns that a move changes, by the row's number.
+const moveRow = `UPDATE sessions SET generation = ?, move0 = ?, move1 = ?, move2 = ?, move3 = ?, last_used_at = ?,
+	refresh_key = ?, refresh_expires = ?, rotates = ?, grace_ms = ?, idle_ms = ?, absolute_ms = ? WHERE rowid = ?`
 
 // RefreshSession implements core.Sessions. Where the policy does not rotate,
-// no verdict writes and a reader answers; else the writer does, where most
-// refreshes are one conditional update alone.
+// no verdict writes and a reader answers; else the writer does. There is no
+// other who could change the row between its reading and its writing, so the
+// writer asks the rule, and needs no conditional statement that says the same
+// in SQL: one reading and one writing by the row's number are cheaper.
 func (s *Store) RefreshSession(ctx context.Context, p *core.RefreshParams) (*core.RefreshResult, error) {
 	var res *core.RefreshResult
 	var err error
@@ -39,7 +26,7 @@ func (s *Store) RefreshSession(ctx context.Context, p *core.RefreshParams) (*cor
 		})
 	} else {
 		err = s.view(ctx, func(c *conn) (err error) {
-			res, err = judge(c, p)
+			res, _, err = judge(c, p)
 			return err
 		})
 	}
@@ -49,29 +36,22 @@ func (s *Store) RefreshSession(ctx context.Context, p *core.RefreshParams) (*cor
 	return res, nil
 }
 
-// judge reads session and subject and asks the rule.
-func judge(c *conn, p *core.RefreshParams) (*core.RefreshResult, error) {
-	sess, subj, err := loadSession(c, p.ID.Key)
+// judge reads session and subject and asks the rule. It gives the number of the
+// session's row too.
+func judge(c *conn, p *core.RefreshParams) (*core.RefreshResult, int64, error) {
+	f, err := findSession(c, &p.ID.Key)
 	if err != nil && !errors.Is(err, core.ErrNoRow) {
-		return nil, err
+		return nil, 0, err
 	}
-	res := &core.RefreshResult{Verdict: core.JudgeRefresh(sess, subj, p), Session: sess, Subject: subj}
+	res := &core.RefreshResult{Verdict: core.JudgeRefresh(f.session, f.subject, p), Session: f.session, Subject: f.subject}
 	if res.Verdict == core.RefreshNoSession {
 		res.Session, res.Subject = nil, nil
 	}
-	return res, nil
+	return res, f.row, nil
 }
 
 func (t *tx) refresh(p *core.RefreshParams) (*core.RefreshResult, error) {
-	sess, subj, err := scanSessionAndSubject(t.row(moveIfCurrent, p.Now, p.RefreshKey, p.Policy.GraceMS, p.Policy.IdleMS, p.Policy.AbsoluteMS,
-		p.ID.Key[:], p.ID.Epoch, p.Mount, p.Presented, p.Subject))
-	if err == nil {
-		return &core.RefreshResult{Verdict: core.RefreshMoved, Session: sess, Subject: subj}, nil
-	}
-	if !errors.Is(err, core.ErrNoRow) {
-		return nil, err
-	}
-	res, err := judge(t.conn, p)
+	res, row, err := judge(t.conn, p)
 	if err != nil {
 		return nil, err
 	}
@@ -79,9 +59,7 @@ func (t *tx) refresh(p *core.RefreshParams) (*core.RefreshResult, error) {
 	case core.RefreshReused:
 		return res, t.reused(p, res)
 	case core.RefreshBehind, core.RefreshMoved:
-		// RefreshMoved would mean that the statement above is stricter than the
-		// rule. The rule is right.
-		return res, t.move(p, res)
+		return res, t.move(row, p, res)
 	default:
 		return res, nil
 	}
@@ -103,12 +81,11 @@ func (t *tx) reused(p *core.RefreshParams, res *core.RefreshResult) error {
 }
 
 // move writes the row that core.NextMove gives.
-func (t *tx) move(p *core.RefreshParams, res *core.RefreshResult) error {
+func (t *tx) move(row int64, p *core.RefreshParams, res *core.RefreshResult) error {
 	n := core.NextMove(res.Session, p)
-	_, err := t.exec(`UPDATE sessions SET generation = ?, move0 = ?, move1 = ?, move2 = ?, move3 = ?, last_used_at = ?,
-		refresh_key = ?, refresh_expires = ?, rotates = ?, grace_ms = ?, idle_ms = ?, absolute_ms = ? WHERE key = ?`,
-		n.Generation, n.Moves[0], n.Moves[1], n.Moves[2], n.Moves[3], n.LastUsedAt,
-		n.RefreshKey, n.RefreshExpires, flag(n.Rotates), n.GraceMS, n.IdleMS, n.AbsoluteMS, n.ID.Key[:])
+	_, err := t.exec(moveRow,
+		&n.Generation, &n.Moves[0], &n.Moves[1], &n.Moves[2], &n.Moves[3], &n.LastUsedAt,
+		&n.RefreshKey, &n.RefreshExpires, flag(n.Rotates), &n.GraceMS, &n.IdleMS, &n.AbsoluteMS, row)
 	if err != nil {
 		return err
 	}

@@ -253,14 +253,11 @@ func (s *Store) ListSessions(ctx context.Context, q core.SessionQuery) (all []*c
 	}
 	args = append(args, limitOf(q.Limit))
 	query := fmt.Sprintf(`SELECT %s FROM sessions WHERE %s ORDER BY created_at DESC, key LIMIT ?%d`,
-		sessionRow, strings.Join(where, " AND "), len(args))
+		sessionColumns, strings.Join(where, " AND "), len(args))
 	err = s.view(ctx, func(c *conn) error {
 		return c.each(func(row scanner) error {
-			var packed string
-			if err := row.Scan(&packed); err != nil {
-				return err
-			}
-			one, err := unpackSession(packed)
+			one := new(core.Session)
+			err := row.Scan(sessionTargets(one)...)
 			all = append(all, one)
 			return err
 		}, query, args...)

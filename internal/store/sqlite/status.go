@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"strconv"
 	"strings"
 
@@ -95,7 +96,7 @@ func (s *Store) StatusList(ctx context.Context, q core.StatusQuery) (*core.Statu
 		if err := b.open(c, q, from); err != nil {
 			return err
 		}
-		var alive, dead, ended, burnt nullText
+		var alive, dead, ended, burnt sql.NullString
 		if err := c.row(heldNumbers[q.Space], from, core.StatusListSize).Scan(&alive, &dead); err != nil {
 			return err
 		}
@@ -107,8 +108,8 @@ func (s *Store) StatusList(ctx context.Context, q core.StatusQuery) (*core.Statu
 				return err
 			}
 		}
-		b.set(alive.s, false)
-		for _, numbers := range []string{dead.s, ended.s, burnt.s} {
+		b.set(alive.String, false)
+		for _, numbers := range []string{dead.String, ended.String, burnt.String} {
 			b.set(numbers, true)
 		}
 		l.Dead = b.dead

@@ -40,7 +40,6 @@ type Store struct {
 	lock    *os.File
 	created bool
 
-	db      *sql.DB
 	readers chan *conn // nil entries are connections not yet opened
 
 	gate    sync.RWMutex // closed, and sending to queue
@@ -125,18 +124,23 @@ func (s *Store) open(ctx context.Context, dir string, create bool) error {
 	if err := s.openFile(dir, create); err != nil {
 		return err
 	}
-	if s.db, err = sql.Open("sqlite", dsn(s.path)); err != nil {
+	if s.writer, err = openConn(ctx, s.path, writerPragmas); err != nil {
 		return fmt.Errorf("opening %s: %w", s.path, err)
 	}
-	// No connection goes back to the pool: each has settings of its own.
-	s.db.SetMaxIdleConns(0)
-	if s.writer, err = openConn(ctx, s.db, writerPragmas); err != nil {
-		return fmt.Errorf("opening %s: %w", s.path, err)
-	}
-	if err := migrate(ctx, s.db, migrationFiles); err != nil {
+	if err := s.migrate(ctx); err != nil {
 		return fmt.Errorf("%s: %w", s.path, err)
 	}
 	return s.establish()
+}
+
+// migrate brings the schema up to date, on a connection of database/sql, which
+// is what the migrations know.
+func (s *Store) migrate(ctx context.Context) error {
+	db, err := sql.Open("sqlite", dsn(s.path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(migrate(ctx, db, migrationFiles), db.Close())
 }
 
 // openFile makes the database file itself, because SQLite would make it
@@ -234,7 +238,7 @@ func (s *Store) view(ctx context.Context, f func(*conn) error) error {
 		defer func() { s.readers <- c }()
 		if c == nil {
 			var err error
-			if c, err = openConn(context.WithoutCancel(ctx), s.db, readerPragmas); err != nil {
+			if c, err = openConn(context.WithoutCancel(ctx), s.path, readerPragmas); err != nil {
 				c = nil
 				return outward(err)
 			}
@@ -315,9 +319,6 @@ func (s *Store) release() error {
 	var errs []error
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())
-	}
-	if s.db != nil {
-		errs = append(errs, s.db.Close())
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())

@@ -117,7 +117,7 @@ func TestPragmas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = openConn(t.Context(), s.db, []pragma{{"synchronous", "full", "3"}})
+	_, err = openConn(t.Context(), s.path, []pragma{{"synchronous", "full", "3"}})
 	if err == nil || !strings.Contains(err.Error(), "synchronous") {
 		t.Errorf("a connection that is not as asked for: %v", err)
 	}

@@ -264,7 +264,7 @@ func (s *Store) begin() error {
 		_ = s.writer.close() // it is given up
 		s.writer = nil
 	}
-	w, err := openConn(context.Background(), s.db, writerPragmas)
+	w, err := openConn(context.Background(), s.path, writerPragmas)
 	if err != nil {
 		return err
 	}
