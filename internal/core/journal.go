@@ -98,7 +98,7 @@ func (s *Service) heardFacts(facts []Fact, again bool) {
 	j := &s.journaling
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.reread {
+	if j.reread && !again {
 		return // settle reads them
 	}
 	written := s.cfg.Journal.Highest()
@@ -128,7 +128,8 @@ func (s *Service) settle(ctx context.Context) error {
 	}
 	j.mu.Lock()
 	entries, reread := j.pending, j.reread
-	j.pending = nil
+	// What is heard from here on may be too late to be read again.
+	j.pending, j.reread = nil, false
 	j.mu.Unlock()
 	var err error
 	switch {
@@ -147,7 +148,8 @@ func (s *Service) settle(ctx context.Context) error {
 }
 
 // journalOutcome remembers how a write went. Facts that could not be written
-// are in the store; notes are nowhere else and are kept.
+// are in the store, above all that the journal has; notes are nowhere else and
+// are kept, and so are facts whose numbers the journal has of others.
 func (s *Service) journalOutcome(entries []JournalEntry, err error) {
 	j := &s.journaling
 	j.mu.Lock()
@@ -155,7 +157,7 @@ func (s *Service) journalOutcome(entries []JournalEntry, err error) {
 	j.fault, j.reread = err, err != nil
 	if err != nil {
 		for _, e := range entries {
-			if e.Fact == nil {
+			if e.Fact == nil || e.Again {
 				j.pending = append(j.pending, e)
 			}
 		}
@@ -170,8 +172,18 @@ func (s *Service) journalOutcome(entries []JournalEntry, err error) {
 	}
 }
 
-// rewriteJournal writes notes, then the facts that the journal lacks.
-func (s *Service) rewriteJournal(ctx context.Context, entries []JournalEntry) error {
+// rewriteJournal writes notes, then the facts that the journal lacks, and last
+// those whose numbers are given again: what is numbered below them would be
+// passed over.
+func (s *Service) rewriteJournal(ctx context.Context, given []JournalEntry) error {
+	var entries, again []JournalEntry
+	for _, e := range given {
+		if e.Again {
+			again = append(again, e)
+		} else if e.Fact == nil {
+			entries = append(entries, e)
+		}
+	}
 	for {
 		facts, last, err := s.store.FactsSince(ctx, s.cfg.Journal.Highest(), 1000)
 		if err != nil {
@@ -186,9 +198,13 @@ func (s *Service) rewriteJournal(ctx context.Context, entries []JournalEntry) er
 			}
 		}
 		if entries = nil; len(facts) < 1000 || facts[len(facts)-1].Number >= last {
-			return nil
+			break
 		}
 	}
+	if len(again) == 0 {
+		return nil
+	}
+	return s.cfg.Journal.Append(ctx, again)
 }
 
 func journalErr(err error) error {

@@ -18,9 +18,19 @@ type journal struct {
 	entries []core.JournalEntry
 	writes  int
 	highest int64
+	// writing, where set, is sent to before a write, which then waits for go on.
+	writing, goOn chan struct{}
 }
 
 func (j *journal) Append(_ context.Context, entries []core.JournalEntry) error {
+	j.mu.Lock()
+	writing := j.writing
+	j.writing = nil // once
+	j.mu.Unlock()
+	if writing != nil {
+		writing <- struct{}{}
+		<-j.goOn
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.broken {
@@ -155,9 +165,39 @@ func TestJournalTogether(t *testing.T) {
 	t.Logf("%d revocations in %d writes", len(sids), j.writes)
 }
 
+// TestJournalHeardMeanwhile: what is heard while the journal catches up with
+// what it could not write is written, too, before it is acknowledged.
+func TestJournalHeardMeanwhile(t *testing.T) {
+	m := netography("net", core.DefaultAccount)
+	w, j := journalled(t, m)
+	w.user("ann")
+	a, b := w.in(m, "ann"), w.in(m, "ann")
+	j.breaks(true)
+	wantCode(t, w.svc.RevokeSession(w.ctx, admin, a.Session.ID.String()), core.Unavailable)
+	j.breaks(false)
+	writing := make(chan struct{})
+	j.writing, j.goOn = writing, make(chan struct{})
+	again, later := make(chan error, 1), make(chan error, 1)
+	go func() { again <- w.svc.RevokeSession(w.ctx, admin, a.Session.ID.String()) }()
+	<-writing
+	go func() { later <- w.svc.RevokeSession(w.ctx, admin, b.Session.ID.String()) }()
+	for { // until it is in force here, so was heard
+		if _, err := w.call(b.AccessToken); err != nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	close(j.goOn)
+	wantCode(t, <-again, core.NotFound) // it has ended already, and is written now
+	w.must(<-later)
+	if numbers, _ := j.facts(); !slices.Equal(numbers, []int64{1, 2}) {
+		t.Errorf("acknowledged, and the journal has %v", numbers)
+	}
+}
+
 // lapse is a world whose store loses its last facts, as in a failover, while
-// Run follows it.
-func lapse(t *testing.T, reused bool) {
+// Run follows it. The journal may be broken meanwhile, or have been before.
+func lapse(t *testing.T, reused, breaks, broken bool) {
 	m := netography("net", core.DefaultAccount)
 	w, j := journalled(t, m)
 	w.user("ann")
@@ -189,6 +229,9 @@ func lapse(t *testing.T, reused bool) {
 			top = last
 		}
 		return left, top
+	}
+	if j.breaks(breaks || broken); broken {
+		wantCode(t, w.svc.NoteKeyDropped(w.ctx, "kid"), core.Unavailable)
 	}
 	w.store.log.Store(&hidden)
 	ctx, cancel := context.WithCancel(w.ctx)
@@ -226,6 +269,7 @@ func lapse(t *testing.T, reused bool) {
 	if !w.seen.heard("store_lost_facts") {
 		t.Error("nobody hears of it")
 	}
+	j.breaks(false)
 	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
 		numbers, _ := j.facts()
 		if len(numbers) >= 5 && (!reused || slices.Index(numbers[3:], 3) >= 0) {
@@ -241,8 +285,11 @@ func lapse(t *testing.T, reused bool) {
 }
 
 func TestFailoverLosesFacts(t *testing.T) {
-	t.Run("lost", func(t *testing.T) { lapse(t, false) })
-	t.Run("numbers given again", func(t *testing.T) { lapse(t, true) })
+	t.Run("lost", func(t *testing.T) { lapse(t, false, false, false) })
+	t.Run("numbers given again", func(t *testing.T) { lapse(t, true, false, false) })
+	t.Run("lost, and no journal", func(t *testing.T) { lapse(t, false, true, false) })
+	t.Run("numbers given again, and no journal", func(t *testing.T) { lapse(t, true, true, false) })
+	t.Run("numbers given again, and no journal for long", func(t *testing.T) { lapse(t, true, true, true) })
 }
 
 // TestRestoredUnderneath: a store that forgot more than the last minutes is
