@@ -161,7 +161,9 @@ func (s *slow) loaded(ctx context.Context, rep *slowReport) ([]time.Duration, er
 	if err != nil {
 		return nil, err
 	}
+	defer settle()
 	defer load.end()
+	settle()
 	note := func() {
 		mib, files := s.resources()
 		rep.MostMiB, rep.Files, rep.FewFiles = max(rep.MostMiB, mib), max(rep.Files, files), min(rep.FewFiles, files)
@@ -180,6 +182,10 @@ func (s *slow) loaded(ctx context.Context, rep *slowReport) ([]time.Duration, er
 	rep.Opened += load.opened.Load()
 	return times, err
 }
+
+// settle lets opening or closing all connections pass, which is no part of
+// holding them. What is opened for those that the server ends is one.
+func settle() { time.Sleep(2 * time.Second) }
 
 // resources of the server: its memory in MiB at most so far, and how many
 // descriptors are open.
