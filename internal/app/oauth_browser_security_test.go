@@ -280,6 +280,19 @@ func TestSecurity38_BrowserLoginEnds(t *testing.T) {
 	b.signIn(b.authorize(ask(c)), "ada", password).code()
 	s.act("/users/"+user+"/disable", nil)
 	isLoginPage(t, b.authorize(ask(c)))
+
+	// However much it is used, it ends with its age.
+	s = serve(t, "oauth: {login_lifetime: 3h, login_idle: 6h}\n")
+	s.user("", "ada", "user")
+	c = s.oauthClient(admin.NewOAuthClient{})
+	b = s.browser()
+	b.signIn(b.authorize(ask(c)), "ada", password).code()
+	s.pass(2 * time.Hour)
+	b.authorize(ask(c)).code()
+	s.pass(59 * time.Minute)
+	b.authorize(ask(c)).code()
+	s.pass(time.Minute)
+	isLoginPage(t, b.authorize(ask(c)))
 }
 
 // TestSecurity56_PagesFailClosed: a store that does not answer is said so, never "log in".

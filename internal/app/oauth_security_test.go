@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -17,13 +18,27 @@ import (
 // they hold.
 
 // TestSecurity15_SubjectsCannotCollide: users are UUIDs, clients client_…, API
-// keys key_….
+// keys key_…, whatever they are called, and that is what their tokens say.
 func TestSecurity15_SubjectsCannotCollide(t *testing.T) {
 	s := serve(t, "")
 	user := s.user("", "ann", "user")
 	c := s.machine("read")
-	if !strings.HasPrefix(c.ID, "client_") || strings.HasPrefix(user, "client_") || strings.HasPrefix(user, "key_") || len(user) != 36 {
-		t.Errorf("user %q, client %q", user, c.ID)
+	key, err := s.app.Service().CreateAPIKey(t.Context(), operator, core.NewAPIKey{AppName: c.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	called := s.user("", c.ID, "user") // named like the client
+	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+	if !uuid.MatchString(user) || !uuid.MatchString(called) || !strings.HasPrefix(c.ID, "client_") || !strings.HasPrefix(key.Key.ID, "key_") {
+		t.Errorf("users %q and %q, client %q, API key %q", user, called, c.ID, key.Key.ID)
+	}
+	app := s.oauthClient(admin.NewOAuthClient{})
+	for want, a := range map[string]*answer{
+		user: s.session(app, "ann"), called: s.session(app, c.ID), c.ID: s.token(c, "grant_type", core.GrantCredentials).want(200, ""),
+	} {
+		if _, cl := unsigned(t, a.text("access_token")); cl["sub"] != want {
+			t.Errorf("sub is %v, want %q", cl["sub"], want)
+		}
 	}
 }
 
