@@ -74,6 +74,25 @@ func sqlState(err error) string {
 	return ""
 }
 
+// notLetIn says what is wrong where a server answers and turns our connections
+// away for good: "the store does not answer" would send people to look at the
+// network.
+func notLetIn(err error, conf *pgx.ConnConfig) error {
+	var refused *pgconn.ConnectError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	switch sqlState(err) {
+	case "28P01", "28000":
+		return fmt.Errorf("PostgreSQL does not let the role %q in: see that it exists, that pg_hba.conf admits it from here, and that the store's URL has its password: %w", conf.User, refused)
+	case "3D000":
+		return fmt.Errorf("there is no database %q: make it (docs/postgresql.md), or name another one in the store's URL: %w", conf.Database, refused)
+	case "42501":
+		return fmt.Errorf("the role %q may not use the database %q: GRANT CONNECT to it, or make it the owner: %w", conf.User, conf.Database, refused)
+	}
+	return err
+}
+
 // answered reports that err is the server's refusal of a statement, which has
 // undone what it did, by a server that goes on serving this connection.
 func answered(err error) bool {

@@ -344,6 +344,9 @@ func TestUnwanted(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), pg.Password) {
 			t.Errorf("%s: %v", want, err)
 		}
+		if sqlState(err) != "" && strings.Contains(err.Error(), core.ErrStoreUnavailable.Error()) {
+			t.Errorf("a server that answers is said not to: %v", err)
+		}
 	}
 	for _, c := range [][2]string{{"synchronous_commit = off", "synchronous_commit is off"}, {"default_transaction_isolation = 'serializable'", "read committed"}} {
 		name, _, _ := strings.Cut(c[0], " ")
@@ -359,8 +362,15 @@ func TestUnwanted(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(Config{URL: pg.DSN("latin")}, "encoding")
-	refused(Config{URL: pg.DSN("nowhere")}, "nowhere")
-	refused(Config{URL: strings.Replace(dsn, pg.Password, pg.Password+"x", 1)}, "password authentication failed")
+	refused(Config{URL: pg.DSN("nowhere")}, `there is no database "nowhere": make it`)
+	refused(Config{URL: strings.Replace(dsn, pg.Password, pg.Password+"x", 1)}, `does not let the role "sallyport" in: see that it exists`)
+	refused(Config{URL: strings.Replace(dsn, "sallyport:", "nobody_here:", 1)}, `does not let the role "nobody_here" in`)
+	for _, sql := range []string{`CREATE ROLE guest LOGIN PASSWORD '` + pg.Password + `'`, `CREATE DATABASE closed`, `REVOKE CONNECT ON DATABASE closed FROM PUBLIC`} {
+		if err := pg.Exec(t.Context(), "postgres", sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused(Config{URL: strings.Replace(pg.DSN("closed"), "sallyport:", "guest:", 1)}, `the role "guest" may not use the database "closed"`)
 	refused(Config{URL: "postgres://a:" + pg.Password + "@127.0.0.1:1/x"}, "connect")
 	refused(Config{URL: "postgres://a:" + pg.Password + "%@x/"}, "URL")
 	refused(Config{URL: dsn, Pooler: "odd"}, "pooler")

@@ -168,7 +168,7 @@ func (s *Store) open(ctx context.Context) error {
 		return err
 	}
 	if err := s.inspect(ctx); err != nil {
-		return err
+		return notLetIn(err, conf)
 	}
 	if err := s.migrate(ctx, migrationFiles); err != nil {
 		return err
