@@ -52,6 +52,9 @@ const shownName = 1024
 
 // unescapeForm decodes in place.
 func unescapeForm(s []byte) ([]byte, bool) {
+	if bytes.IndexByte(s, '%') < 0 && bytes.IndexByte(s, '+') < 0 {
+		return s, utf8.Valid(s)
+	}
 	out := s[:0]
 	for i := 0; i < len(s); i++ {
 		switch s[i] {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"strconv"
+	"sync"
 
 	"github.com/sallyport/sallyport/internal/token"
 )
@@ -39,6 +40,9 @@ func (s *Service) issue(m *Mount, sess *Session, subj *Subject, now int64, withR
 	return g, err
 }
 
+// payloads are room for claims while they are signed, which keeps none of it.
+var payloads = sync.Pool{New: func() any { return new([]byte) }}
+
 // sign makes an access or id token.
 func (s *Service) sign(m *Mount, spec *TokenSpec, sess *Session, subj *Subject, now int64) (tok string, expires int64, err error) {
 	iat := now / 1000
@@ -54,10 +58,13 @@ func (s *Service) sign(m *Mount, spec *TokenSpec, sess *Session, subj *Subject, 
 	if !m.Policy.NoStatusList {
 		v.Status = sess.Status
 	}
-	payload, err := s.appendPayload(make([]byte, 0, 512), m, spec, &v)
+	room := payloads.Get().(*[]byte)
+	defer payloads.Put(room)
+	payload, err := s.appendPayload((*room)[:0], m, spec, &v)
 	if err != nil {
 		return "", 0, err
 	}
+	*room = payload
 	tok, _, err = s.keys.Sign(KeySet{Mount: m.ID, Kind: spec.Kind}, spec.Header, payload)
 	return tok, exp * 1000, err
 }
@@ -74,10 +81,13 @@ func (s *Service) refreshToken(m *Mount, sess *Session) (string, error) {
 		Kind: token.Refresh, TokenID: refreshTokenID(sess), Issuer: s.issuerOf(spec, issuer),
 		IssuedAt: sess.Moves[0] - sess.Moves[0]%1000, ExpiresAt: sess.RefreshExpires, Session: sess,
 	}
-	payload, err := s.appendPayload(make([]byte, 0, 512), m, spec, &v)
+	room := payloads.Get().(*[]byte)
+	defer payloads.Put(room)
+	payload, err := s.appendPayload((*room)[:0], m, spec, &v)
 	if err != nil {
 		return "", err
 	}
+	*room = payload
 	return s.keys.SignWith(KeySet{Mount: m.ID, Kind: token.Refresh}, sess.RefreshKey, spec.Header, payload)
 }
 

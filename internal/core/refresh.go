@@ -67,10 +67,10 @@ func (s *Service) step(ctx context.Context, r *RefreshRequest, c *token.Claims, 
 	if s.revoked.deadSession(sid, c.SessionID, c.Subject, "") {
 		return nil, refreshRefusal(RefreshRevoked, r.Mount)
 	}
-	reuse, behind := r.Client.Event("refresh.reuse"), r.Client.Event("refresh.store_behind")
-	for _, ev := range []*Event{&reuse, &behind} {
-		ev.Session, ev.Subject, ev.Mount = c.SessionID, c.Subject, r.Mount.ID
-	}
+	reuse := r.Client.Event("refresh.reuse")
+	reuse.Session, reuse.Subject, reuse.Mount = c.SessionID, c.Subject, r.Mount.ID
+	behind := reuse
+	behind.Kind = "refresh.store_behind"
 	res, err := s.store.RefreshSession(ctx, &RefreshParams{
 		ID: sid, Mount: r.Mount.ID, Subject: r.Subject, Presented: c.Generation, PresentedAt: c.IssuedAt * 1000,
 		Policy: *p, RefreshKey: signer,

@@ -139,8 +139,11 @@ func (p *pace) read(n int, err error) {
 func (p *pace) write() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.writesDone {
+		return
+	}
 	now := time.Now()
-	if p.writesDone || !p.h2 && now.Sub(p.written) < time.Second {
+	if !p.h2 && now.Sub(p.written) < time.Second {
 		return
 	}
 	p.written = now

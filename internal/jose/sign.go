@@ -10,6 +10,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/big"
+	"slices"
+	"sync"
 
 	"github.com/sallyport/sallyport/internal/jose/strictjson"
 )
@@ -109,6 +111,9 @@ func (k *Key) Sign(h Header, payload []byte) (string, error) {
 	return k.signUpTo(h, payload, MaxTokenSize)
 }
 
+// benches hold tokens while they are made.
+var benches = sync.Pool{New: func() any { return new([]byte) }}
+
 func (k *Key) signUpTo(h Header, payload []byte, limit int) (string, error) {
 	header, err := k.headerSegment(h)
 	if err != nil {
@@ -121,7 +126,15 @@ func (k *Key) signUpTo(h Header, payload []byte, limit int) (string, error) {
 	if len(payload) == 0 {
 		return "", fmt.Errorf("sign: %w: empty payload", ErrMalformed)
 	}
-	out := make([]byte, 0, size+k.signatureSize()) // the signature waits behind the token to be encoded into it
+	bench := benches.Get().(*[]byte)
+	out := slices.Grow((*bench)[:0], size+k.signatureSize()) // the signature waits behind the token to be encoded into it
+	defer func() {
+		clear(out[:cap(out)]) // what it held opens something
+		if cap(out) <= MaxTokenSize {
+			*bench = out[:0]
+		}
+		benches.Put(bench)
+	}()
 	out = append(out, header...)
 	out = rawURL.AppendEncode(out, payload)
 	sig, err := k.sign(out[size:size], out)
