@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/sallyport/sallyport/internal/core"
@@ -127,10 +128,19 @@ func (s *Store) submit(ctx context.Context, st *step) error {
 }
 
 // write is the writer goroutine. It ends when the queue is closed and empty.
+//
+// Where steps come many at a time, those whose callers were just answered are
+// often followed by another of theirs at once. So the writer lets the others
+// run for a moment before it looks again: else the clients fall into two halves
+// that take turns, with twice the commits.
 func (s *Store) write() {
 	defer close(s.written)
 	batch := make([]*step, 0, batchMax)
+	many := false
 	for first := range s.queue {
+		if many {
+			runtime.Gosched()
+		}
 		batch = append(batch[:0], first)
 	fill:
 		for len(batch) < batchMax {
@@ -145,6 +155,7 @@ func (s *Store) write() {
 			}
 		}
 		s.commit(batch)
+		many = len(batch) > 1
 		clear(batch)
 	}
 }
