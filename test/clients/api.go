@@ -29,7 +29,8 @@ type API struct {
 	// Patience is how long a request is sent again that got no answer or one
 	// that says "not now", to the next node each time; 0 is once.
 	Patience time.Duration
-	// Tries bounds how often that is; 0 is no bound.
+	// Tries bounds how often that is; 0 is no bound. Administrative acts of a
+	// single node are not bounded: no balancer stands before its own socket.
 	Tries int
 	// Lag is how long after a revocation was acknowledged another node may
 	// still take an access token for good. Refresh tokens have no such time.
@@ -98,7 +99,7 @@ type request struct {
 // do sends a request until it is answered or patience ends. An error means
 // that the outcome is unknown.
 func (a *API) do(ctx context.Context, r request) (ans *Answer, err error) {
-	err = a.persist(ctx, func(n Node) (done bool, err error) {
+	err = a.persist(ctx, a.Tries, func(n Node) (done bool, err error) {
 		got, err := a.once(ctx, n, r)
 		if got != nil {
 			ans = got
@@ -122,14 +123,21 @@ func (a *API) manner() string {
 	return fmt.Sprintf("tried for %s", a.Patience)
 }
 
-// persist tries until try says that it is done or patience ends. It gives the
-// last error.
-func (a *API) persist(ctx context.Context, try func(Node) (bool, error)) error {
+func (a *API) adminTries() int {
+	if len(a.Nodes) == 1 {
+		return 0
+	}
+	return a.Tries
+}
+
+// persist tries until try says that it is done, or patience or the number of
+// tries (0: no number) ends. It gives the last error.
+func (a *API) persist(ctx context.Context, tries int, try func(Node) (bool, error)) error {
 	begin, pause := time.Now(), 20*time.Millisecond
 	first := int(a.turn.Add(1) % uint64(len(a.Nodes)))
 	for n := 1; ; n++ {
 		done, err := try(a.Nodes[(first+n)%len(a.Nodes)])
-		if done || time.Since(begin) >= a.Patience || n == a.Tries {
+		if done || time.Since(begin) >= a.Patience || n == tries {
 			return err
 		}
 		a.again.Add(1)
@@ -196,7 +204,7 @@ func (a *API) mint(ctx context.Context, refresh string) (*Answer, error) {
 // once, so that an earlier try may have done it.
 func (a *API) post(ctx context.Context, path string, in, out any) (tried bool, err error) {
 	n := 0
-	err = a.persist(ctx, func(node Node) (bool, error) {
+	err = a.persist(ctx, a.adminTries(), func(node Node) (bool, error) {
 		n++
 		err := node.Admin.Post(ctx, path, in, out)
 		var p *admin.Problem
@@ -207,7 +215,7 @@ func (a *API) post(ctx context.Context, path string, in, out any) (tried bool, e
 
 // get reads from the administration API.
 func (a *API) get(ctx context.Context, path string, q url.Values, out any) error {
-	return a.persist(ctx, func(n Node) (bool, error) {
+	return a.persist(ctx, a.adminTries(), func(n Node) (bool, error) {
 		err := n.Admin.Get(ctx, path, q, out)
 		var p *admin.Problem
 		return err == nil || errors.As(err, &p) && !notNow(p), err
@@ -216,7 +224,7 @@ func (a *API) get(ctx context.Context, path string, q url.Values, out any) error
 
 // sessions gives the generations of a subject's sessions.
 func (a *API) sessions(ctx context.Context, subject string) (stands map[string]int64, err error) {
-	err = a.persist(ctx, func(n Node) (bool, error) {
+	err = a.persist(ctx, a.adminTries(), func(n Node) (bool, error) {
 		stands = map[string]int64{}
 		for s, err := range admin.List[admin.Session](ctx, n.Admin, "/sessions", url.Values{"subject": {subject}}) {
 			if err != nil {

@@ -41,7 +41,7 @@ type upgradeFigure struct {
 
 func upgradeFlags(fs *flag.FlagSet) func(context.Context, *trial) error {
 	u := &upgrade{}
-	fs.StringVar(&u.store, "store", "postgres", "postgres (two nodes behind HAProxy, one after the other) or sqlite (one node, stopped and started)")
+	fs.StringVar(&u.store, "store", "postgres", "postgres (two nodes, one after the other) or sqlite (one node, stopped and started); HAProxy is before them")
 	fs.StringVar(&u.from, "from", "", "old, this or next; default: this with postgres, old with sqlite")
 	fs.StringVar(&u.to, "to", "", "this or next (this with one migration more); default: next with postgres, this with sqlite")
 	fs.StringVar(&u.tag, "old", "v0.1.0", "the tag that old stands for")
@@ -68,10 +68,10 @@ func (u *upgrade) run(ctx context.Context) (err error) {
 		}
 	}
 	stores := []string{""}
+	if _, err := cluster.HAProxy(); err != nil {
+		return errors.Join(errMissing, err)
+	}
 	if u.store == "postgres" {
-		if _, err := cluster.HAProxy(); err != nil {
-			return errors.Join(errMissing, err)
-		}
 		pg, err := u.postgres(ctx, pgtest.Config{})
 		if err != nil {
 			return err
@@ -79,7 +79,7 @@ func (u *upgrade) run(ctx context.Context) (err error) {
 		defer func() { _ = pg.Close() }() // a trial that went well is worth more
 		stores = []string{pg.DSN("sallyport"), pg.DSN("sallyport")}
 	}
-	u.world, err = world.New(world.Options{Dir: u.dir, Binary: binaries[u.from], Stores: stores, Balance: u.store == "postgres"})
+	u.world, err = world.New(world.Options{Dir: u.dir, Binary: binaries[u.from], Stores: stores, Balance: true})
 	if err != nil {
 		return err
 	}
@@ -122,13 +122,12 @@ func (u *upgrade) version(ctx context.Context, name string) (string, error) {
 	return "", fmt.Errorf("there is no version %q; there are old, this and next", name)
 }
 
-// api: behind a balancer a client tries once more and no oftener; where one
-// node is stopped and started it has to wait for that.
+// api: behind a balancer a client tries once more and no oftener.
 func (u *upgrade) api() *clients.API {
 	a := u.world.API(requestTimeout)
-	a.Patience, a.Pause = patience, 20*time.Millisecond
+	a.Patience, a.Pause, a.Tries = patience, 20*time.Millisecond, 2
 	if len(u.world.Nodes) > 1 {
-		a.Tries, a.Lag = 2, lag
+		a.Lag = lag
 	}
 	return a
 }
@@ -186,7 +185,5 @@ func (u *upgrade) conclude() {
 			fmt.Sprintf("%.2f", f.WaitS), fmt.Sprintf("%.2f", f.StillS), fmt.Sprint(f.Failed),
 		})
 	}
-	if len(u.world.Nodes) > 1 {
-		u.report.note("clients tried a request once more and no oftener; requests to the administration went to the nodes' own sockets")
-	}
+	u.report.note("clients tried a request once more and no oftener; requests to the administration went to the nodes' own sockets")
 }

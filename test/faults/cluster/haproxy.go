@@ -85,6 +85,12 @@ defaults
 		if l.Mode == "tcp" {
 			c.WriteString("\toption clitcpka\n\toption srvtcpka\n")
 		}
+		if len(l.Servers) == 1 {
+			// Nobody else can answer, so nothing is gained by giving up: what comes
+			// while it is exchanged waits, a second between two tries to reach it.
+			fmt.Fprintf(&c, "\tretries 30\n\tserver %s %s\n", l.Servers[0].Name, l.Servers[0].Address)
+			continue
+		}
 		for _, s := range l.Servers {
 			fmt.Fprintf(&c, "\tserver %s %s check addr %s port %s\n", s.Name, s.Address, hostOf(s.Check), portOf(s.Check))
 		}
