@@ -12,7 +12,8 @@ import (
 // TestCorpus replays what was once answered wrongly. A file says why it is
 // there, at which endpoint, and what may be allocated; after an empty line
 // comes the request, a template: {{cred "itempath/access"}} is a good
-// credential, {{repeat "." 60000}} a text over and over, and a Content-Length
+// credential, {{forged "itempath/access" "sub" "\"x\""}} one whose signature
+// is good and whose claim is another, {{repeat "." 60000}} a text over and over, and a Content-Length
 // of AUTO is filled in.
 func TestCorpus(t *testing.T) {
 	files, err := filepath.Glob("testdata/corpus/*.txt")
@@ -67,7 +68,11 @@ func (w *world) read(file string) (head map[string]string, raw []byte) {
 		w.t.Fatalf("%s does not say why, and where", file)
 	}
 	tmpl, err := template.New(file).Funcs(template.FuncMap{
-		"cred":   func(name string) string { return w.cred(name).text },
+		"cred": func(name string) string { return w.cred(name).text },
+		"forged": func(name, claim, value string) string { // with the key that signed the good one
+			b := newBase(w, nil, w.cred(name), 0)
+			return w.sign(b.c, b.header, b.claim(claim, value))
+		},
 		"sub":    func(name string) string { return w.cred(name).sub },
 		"basic":  func(name string) string { c := w.clients[name]; return strings.TrimSpace(basicAuth(c.ID, c.Secret)) },
 		"repeat": strings.Repeat,

@@ -35,6 +35,11 @@ func (s *Server) principalOf(ctx context.Context, id *core.Identified, now int64
 	}
 	p.ClientID, p.Audience, p.AuthTime = grant.Client, grant.Audience, grant.AuthTime
 	p.Scopes = liveScope(grant.Scope, p.Subject.Roles)
+	if id.Kind != token.Refresh && c.Subject != p.Subject.ID {
+		// We write both. Who has the key and changes one becomes nobody else here,
+		// but whoever verifies the token offline would believe it.
+		return nil, id.Revoked("sub is not the session's")
+	}
 	switch id.Kind {
 	case token.Access:
 		return p, accessFits(id, p, grant.Client, grant.Audience)
