@@ -59,10 +59,11 @@ func (s *Server) revokeIdentified(ctx context.Context, r *RevokeRequest, id *cor
 }
 
 // mayRevoke says whether there is nothing to do, or the client may not. What
-// the claims name must be a session of the mount whose key signed them.
+// the claims name must be a session of the mount whose key signed them, and fit
+// each other: what no token of ours says ends none.
 func (s *Server) mayRevoke(ctx context.Context, c *core.ClientRecord, id *core.Identified, sid core.SessionID) (done bool, err error) {
 	if id.OfMachine() {
-		return false, revocable(c, id.Claims.ClientID, "")
+		return id.Claims.ClientID != id.Claims.Subject, revocable(c, id.Claims.ClientID, "")
 	}
 	sess, _, err := s.store.SessionByID(ctx, sid)
 	if errors.Is(err, core.ErrNoRow) || err == nil && (sess.ID != sid || sess.Mount != id.Mount.ID) {
@@ -75,7 +76,7 @@ func (s *Server) mayRevoke(ctx context.Context, c *core.ClientRecord, id *core.I
 		return false, revocable(c, "", sess.Account)
 	}
 	if id.Kind == token.Access {
-		return false, revocable(c, id.Claims.ClientID, "")
+		return id.Claims.Subject != sess.Subject, revocable(c, id.Claims.ClientID, "")
 	}
 	grant, err := s.store.GrantOf(ctx, sid.Key)
 	if errors.Is(err, core.ErrNoRow) {
