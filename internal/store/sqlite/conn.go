@@ -46,6 +46,8 @@ type conn struct {
 	tls   *libc.TLS
 	db    uintptr // a sqlite3*
 	stmts map[string]*stmt
+	// running is how many of them are under way.
+	running int
 }
 
 // openConn opens a connection to a file that exists and insists on the pragmas.
@@ -110,6 +112,11 @@ func (c *conn) close() error {
 	err := c.fault(lib.Xsqlite3_close_v2(c.tls, c.db))
 	c.tls.Close()
 	return err
+}
+
+// idle reports that no transaction is open and no statement under way.
+func (c *conn) idle() bool {
+	return c.running == 0 && lib.Xsqlite3_get_autocommit(c.tls, c.db) != 0
 }
 
 func (c *conn) stmt(query string) (*stmt, error) {

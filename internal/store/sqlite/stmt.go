@@ -127,6 +127,7 @@ func (s *stmt) start(args []any) error {
 		}
 	}
 	s.busy = true
+	s.running++
 	return nil
 }
 
@@ -233,6 +234,7 @@ const keptRoom = 64 << 10
 // failed SQLite only repeats itself.
 func (s *stmt) reset(err *error) {
 	s.busy = false
+	s.running--
 	if rerr := s.fault(lib.Xsqlite3_reset(s.tls, s.p)); *err == nil {
 		*err = rerr
 	}

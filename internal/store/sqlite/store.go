@@ -235,7 +235,15 @@ func (s *Store) view(ctx context.Context, f func(*conn) error) error {
 		if !ok {
 			return errClosed
 		}
-		defer func() { s.readers <- c }()
+		defer func() {
+			// After a panic, or a COMMIT that failed, it would go on reading what was
+			// there then, sessions that have ended since among it.
+			if c != nil && !c.idle() {
+				_ = c.close() // it is given up
+				c = nil
+			}
+			s.readers <- c
+		}()
 		if c == nil {
 			var err error
 			if c, err = openConn(context.WithoutCancel(ctx), s.path, readerPragmas); err != nil {

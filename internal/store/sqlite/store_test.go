@@ -216,6 +216,41 @@ func TestPanicAndDoubt(t *testing.T) {
 	if _, err := s.MetaGet(ctx, core.MetaNode); err != nil {
 		t.Fatalf("half a step was kept: %v", err)
 	}
+	// Nor is a statement left under way, which nobody could run again.
+	const query = `SELECT name FROM meta`
+	begin := func(c *conn) *stmt {
+		st, err := c.stmt(query)
+		if err == nil {
+			err = st.start(nil)
+		}
+		if err == nil {
+			_, err = st.step()
+		}
+		if err != nil {
+			t.Errorf("a statement after a panic: %v", err)
+		}
+		return st
+	}
+	for range 2 {
+		if err := s.single(ctx, func(tx *tx) error { begin(tx.conn); panic("half-way") }); !errors.Is(err, core.ErrStoreUnavailable) {
+			t.Fatalf("a panic in a step: %v", err)
+		}
+	}
+	for range 2 * cap(s.readers) {
+		func() {
+			defer func() { _ = recover() }()
+			_ = s.snapshot(ctx, func(c *conn) error { begin(c); panic("half-way") })
+		}()
+	}
+	eve := user("eve")
+	if _, err := s.CreateUser(ctx, eve); err != nil {
+		t.Fatal(err)
+	}
+	for range cap(s.readers) {
+		if _, err := s.UserByID(ctx, eve.User.ID); err != nil {
+			t.Fatalf("a reader stayed behind after a panic: %v", err)
+		}
+	}
 	// A connection that cannot begin a transaction is replaced. The writer is
 	// idle between two steps, so its connection may be touched here.
 	if _, err := s.writer.exec("BEGIN IMMEDIATE"); err != nil {

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -214,7 +215,13 @@ func (s *Store) attempt(batch []*step, done *batchResult) (err error) {
 		return err
 	}
 	defer func() {
-		if err != nil {
+		switch {
+		case err == nil:
+		case errors.Is(err, errDoubt):
+			// A statement may have been left under way, and could not be run again.
+			_ = s.writer.close() // it is given up; begin opens another
+			s.writer = nil
+		default:
 			// It may be rolled back already; an error then says only that.
 			_, _ = s.writer.exec("ROLLBACK")
 		}
