@@ -12,9 +12,10 @@ import (
 // TestCorpus replays what was once answered wrongly. A file says why it is
 // there, at which endpoint, and what may be allocated; after an empty line
 // comes the request, a template: {{cred "itempath/access"}} is a good
-// credential, {{forged "itempath/access" "sub" "\"x\""}} one whose signature
-// is good and whose claim is another, {{repeat "." 60000}} a text over and over, and a Content-Length
-// of AUTO is filled in.
+// credential, {{forged "itempath/access" "sub" "\"x\""}} one with other claims
+// and a good signature, {{claim "itempath/access" "jti"}} the JSON of one of its
+// claims, {{repeat "." 60000}} a text over and over, and a Content-Length of
+// AUTO is filled in.
 func TestCorpus(t *testing.T) {
 	files, err := filepath.Glob("testdata/corpus/*.txt")
 	if err != nil || len(files) == 0 {
@@ -69,10 +70,14 @@ func (w *world) read(file string) (head map[string]string, raw []byte) {
 	}
 	tmpl, err := template.New(file).Funcs(template.FuncMap{
 		"cred": func(name string) string { return w.cred(name).text },
-		"forged": func(name, claim, value string) string { // with the key that signed the good one
+		"forged": func(name string, claims ...string) string { // with the key that signed the good one
 			b := newBase(w, nil, w.cred(name), 0)
-			return w.sign(b.c, b.header, b.claim(claim, value))
+			for i := 0; i < len(claims); i += 2 {
+				b.payload = b.claim(claims[i], claims[i+1])
+			}
+			return w.sign(b.c, b.header, b.payload)
 		},
+		"claim":  func(name, claim string) string { return valueOf(newBase(w, nil, w.cred(name), 0).payload, claim) },
 		"sub":    func(name string) string { return w.cred(name).sub },
 		"basic":  func(name string) string { c := w.clients[name]; return strings.TrimSpace(basicAuth(c.ID, c.Secret)) },
 		"repeat": strings.Repeat,

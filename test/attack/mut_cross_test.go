@@ -42,7 +42,8 @@ func crossParts(b *base) {
 		}
 		// Kinds of one mount may be alike but for their keys (PathStack's access
 		// and refresh tokens), so that its own endpoint takes what is re-signed.
-		may := c.mount == b.c.mount
+		// And what an API key signs, whoever holds it can make of every kind.
+		may := c.mount == b.c.mount || ofAPIKey(c) && ofAPIKey(b.c)
 		b.resign("the claims of "+c.name(), b.header, o.payload, may)
 		b.out[len(b.out)-1].hint = c.kind == token.ID
 		b.resign("header and claims of "+c.name(), member(o.header, "alg", `"`+b.c.key.alg+`"`), o.payload, may)
@@ -53,6 +54,9 @@ func crossParts(b *base) {
 		b.add("claims of "+c.name(), b.h+"."+o.p+"."+b.s)
 	}
 }
+
+// ofAPIKey reports what is signed with the secret of our one API key.
+func ofAPIKey(c *credential) bool { return c.kind == token.Request || c.kind == kindKeyProof }
 
 // crossStaging takes tokens of another installation with the same users,
 // clients' names and contracts.

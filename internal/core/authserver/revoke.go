@@ -62,15 +62,17 @@ func (s *Server) revokeIdentified(ctx context.Context, r *RevokeRequest, id *cor
 // the claims name must be a session of the mount whose key signed them, and fit
 // each other: what no token of ours says ends none.
 func (s *Server) mayRevoke(ctx context.Context, c *core.ClientRecord, id *core.Identified, sid core.SessionID) (done bool, err error) {
-	if id.OfMachine() {
-		return id.Claims.ClientID != id.Claims.Subject, revocable(c, id.Claims.ClientID, "")
-	}
 	sess, _, err := s.store.SessionByID(ctx, sid)
-	if errors.Is(err, core.ErrNoRow) || err == nil && (sess.ID != sid || sess.Mount != id.Mount.ID) {
-		return true, nil
-	}
-	if err != nil {
+	none := errors.Is(err, core.ErrNoRow)
+	switch {
+	case err != nil && !none:
 		return false, core.StoreError(err)
+	case id.OfMachine():
+		// It has no session. Who made one that names a session would end a token of
+		// that with it.
+		return !none || id.Claims.ClientID != id.Claims.Subject, revocable(c, id.Claims.ClientID, "")
+	case none || sess.ID != sid || sess.Mount != id.Mount.ID:
+		return true, nil
 	}
 	if id.Mount.ID != core.OAuthMount {
 		return false, revocable(c, "", sess.Account)
