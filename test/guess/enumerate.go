@@ -21,6 +21,7 @@ type enumerate struct {
 	*stand
 	pairs int
 	mixed bool
+	known bool // no other kind
 
 	wire   wire
 	page   *loginPage
@@ -45,6 +46,7 @@ func enumerateFlags(fs *flag.FlagSet, st *stand, quick *bool) func(context.Conte
 		return []string{"--limits-stranger-failures", fmt.Sprint(e.lockAfter())}
 	}
 	fs.IntVar(&e.pairs, "pairs", 10_000, "pairs of a known and an unknown name; of each other kind a tenth")
+	fs.BoolVar(&e.known, "known", false, "known names against unknown ones and no other kind")
 	fs.BoolVar(&e.mixed, "mixed", false, "half the users have a brought bcrypt hash")
 	return e.run
 }
@@ -56,9 +58,9 @@ var kinds = []struct {
 	right bool // the password
 	typ   string
 }{
+	{"locked", true, "user"}, // first: ten minutes later there is another try
 	{"known", false, "user"},
 	{"disabled", true, "user"},
-	{"locked", true, "user"},
 	{"no password", true, "user"},
 	{"application user", false, "application"},
 }
@@ -92,7 +94,11 @@ func (e *enumerate) run(ctx context.Context) (report, error) {
 	e.rep.Mixed = e.mixed
 	for i := range kinds {
 		n := e.pairs
-		if i > 0 {
+		switch {
+		case kinds[i].name == "known":
+		case e.known:
+			continue
+		default:
 			n = max(e.pairs/10, len(places))
 		}
 		if err := e.measureKind(ctx, i, n); err != nil {
