@@ -42,7 +42,7 @@ func (s *Service) follow(ctx context.Context) error {
 			}
 			continue
 		}
-		s.heardFacts(news, false)
+		s.heardFacts(news)
 		s.recent.add(news, now)
 		if len(facts) < 1000 {
 			s.revoked.add(news, highest, now)

@@ -88,22 +88,31 @@ type journaling struct {
 	pending []JournalEntry
 	reread  bool // entries were given up: read them from the store again
 	fault   error
+	// againTo is the highest number that was heard before the store lost facts:
+	// whatever is heard under a number up to it since may be another fact.
+	againTo int64
+}
+
+// numbersAgain says that the store may give numbers up to one a second time,
+// now and until what it lost is added again, far above.
+func (s *Service) numbersAgain(upTo int64) {
+	s.journaling.mu.Lock()
+	defer s.journaling.mu.Unlock()
+	s.journaling.againTo = max(s.journaling.againTo, upTo)
 }
 
 // heardFacts notes facts just read from the log.
-func (s *Service) heardFacts(facts []Fact, again bool) {
+func (s *Service) heardFacts(facts []Fact) {
 	if s.cfg.Journal == nil || len(facts) == 0 {
 		return
 	}
 	j := &s.journaling
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.reread && !again {
-		return // settle reads them
-	}
 	written := s.cfg.Journal.Highest()
 	for i := range facts {
-		if facts[i].Number > written || again {
+		again := facts[i].Number <= j.againTo
+		if again || facts[i].Number > written && !j.reread { // else settle reads it
 			f := facts[i]
 			j.pending = append(j.pending, JournalEntry{Fact: &f, KeepUntil: s.journalKeep(&f), Again: again})
 		}

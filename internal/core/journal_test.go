@@ -292,6 +292,52 @@ func TestFailoverLosesFacts(t *testing.T) {
 	t.Run("numbers given again, and no journal for long", func(t *testing.T) { lapse(t, true, true, true) })
 }
 
+// TestJournalNumbersGivenAgain: before this node has added again what the store
+// lost, more is revoked, under numbers that the journal has of what was lost.
+// It is acknowledged, so it is written, also if the journal fails meanwhile.
+func TestJournalNumbersGivenAgain(t *testing.T) {
+	m := netography("net", core.DefaultAccount)
+	for _, fails := range []bool{false, true} {
+		w, j := journalled(t, m)
+		w.user("ann")
+		var sids []string
+		for range 5 {
+			sids = append(sids, w.in(m, "ann").Session.ID.String())
+		}
+		revoke := func(i int) error { return w.svc.RevokeSession(w.ctx, admin, sids[i]) }
+		for i := range 3 {
+			w.must(revoke(i))
+		}
+		// 2 and 3 are lost, and the next two get their numbers.
+		lost := func(facts []core.Fact, last int64) (left []core.Fact, top int64) {
+			for _, f := range facts {
+				if f.Number > 3 {
+					f.Number -= 2
+				} else if f.Number > 1 {
+					continue
+				}
+				left = append(left, f)
+			}
+			return left, max(last-2, 1)
+		}
+		w.store.log.Store(&lost)
+		if j.breaks(fails); fails {
+			wantCode(t, revoke(3), core.Unavailable)
+			wantCode(t, revoke(4), core.Unavailable)
+			j.breaks(false)
+			wantCode(t, revoke(3), core.NotFound) // has ended
+		} else {
+			w.must(revoke(3))
+			w.must(revoke(4))
+		}
+		for i, sid := range sids {
+			if !slices.ContainsFunc(j.entries, func(e core.JournalEntry) bool { return e.Fact != nil && e.Fact.Subject == sid }) {
+				t.Errorf("journal failing %v: revocation %d was acknowledged, and the journal lacks it", fails, i+1)
+			}
+		}
+	}
+}
+
 // TestRestoredUnderneath: a store that forgot more than the last minutes is
 // refused, and marked for nodes that start.
 func TestRestoredUnderneath(t *testing.T) {

@@ -80,7 +80,8 @@ func (s *Service) lapsed(ctx context.Context, highest, last, now int64) error {
 	lost, news := compareLogs(recent, has, highest)
 	s.revoked.add(news, 0, now)
 	s.revoked.rewind(highest)
-	s.heardFacts(news, true)
+	s.numbersAgain(last)
+	s.heardFacts(news)
 	s.recent = recentFacts{}
 	s.recent.add(has, now)
 	s.lostMu.Lock()
