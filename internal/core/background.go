@@ -35,7 +35,7 @@ func (s *Service) follow(ctx context.Context) error {
 		if err != nil {
 			return StoreError(err)
 		}
-		news, same := s.recent.sameLog(facts, last)
+		news, same := s.recent.sameLog(facts, last, now)
 		if highest < last || !same {
 			if err := s.lapsed(ctx, highest, last, now); err != nil {
 				return err

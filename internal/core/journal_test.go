@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -334,6 +335,99 @@ func TestJournalNumbersGivenAgain(t *testing.T) {
 			if !slices.ContainsFunc(j.entries, func(e core.JournalEntry) bool { return e.Fact != nil && e.Fact.Subject == sid }) {
 				t.Errorf("journal failing %v: revocation %d was acknowledged, and the journal lacks it", fails, i+1)
 			}
+		}
+	}
+}
+
+// failedOver is a store that has lost facts 2 and 3, and gave 2 again.
+type failedOver struct {
+	core.Store
+	over atomic.Bool
+}
+
+func (f *failedOver) FactsSince(ctx context.Context, n int64, limit int) (left []core.Fact, last int64, err error) {
+	if !f.over.Load() {
+		return f.Store.FactsSince(ctx, n, limit)
+	}
+	all, last, err := f.Store.FactsSince(ctx, 0, 0)
+	for _, one := range all {
+		if one.Number == 2 || one.Number == 3 {
+			continue
+		}
+		if one.Number == 4 {
+			one.Number = 2
+		}
+		if one.Number > n {
+			left = append(left, one)
+		}
+	}
+	if last == 4 {
+		last = 2
+	}
+	return left, last, err
+}
+
+// TestFailoverSeenLate: a node that looks at the store only when another has
+// already added again what was lost, under numbers far above, hears of what was
+// revoked meanwhile under numbers that it knew, and adds what it alone knew of.
+func TestFailoverSeenLate(t *testing.T) {
+	m := netography("net", core.DefaultAccount)
+	w := newWorld(t, m)
+	w.user("ann")
+	bob := w.user("bob")
+	var g []*core.Granted
+	for _, name := range []string{"ann", "ann", "ann", "bob", "ann"} {
+		g = append(g, w.in(m, name))
+	}
+	add := func(kind core.FactKind, subject string) {
+		now := w.clock.Load()
+		_, err := w.disk.AddFact(w.ctx, &core.AddFactParams{Fact: core.Fact{Kind: kind, Subject: subject, At: now, PurgeAt: now + day}, Now: now})
+		w.must(err)
+	}
+	revoke := func(i int) { w.must(w.svc.RevokeSession(w.ctx, admin, g[i].Session.ID.String())) }
+	store := &failedOver{Store: w.disk}
+	late, err := core.New(w.ctx, core.Config{Store: store, Keys: w.keys, Passwords: w.hasher, Now: w.clock.Load, Issuer: issuer})
+	w.must(err)
+	w.must(late.RegisterMount(m))
+	revoke(0)
+	revoke(1)
+	revoke(2)
+	calls := func(i int) error {
+		_, err := late.Authenticate(w.ctx, &core.AuthenticateRequest{Mounts: w.mounts, Token: g[i].AccessToken})
+		return err
+	}
+	w.sleep(10 * second) // memory is stale: it asks
+	wantCode(t, calls(2), core.TokenRevoked)
+	// What another node does.
+	add(core.FactUser, bob.ID) // 4, which is 2
+	w.must(w.disk.SkipFacts(w.ctx, &core.SkipFactsParams{Above: 10_000, Now: w.clock.Load()}))
+	add(core.FactSession, g[1].Session.ID.String())
+
+	store.over.Store(true)
+	w.sleep(10 * second)
+	for i := range 4 {
+		wantCode(t, calls(i), core.TokenRevoked)
+	}
+	w.must(calls(4))
+	ctx, cancel := context.WithCancel(w.ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); late.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		facts, _, err := w.disk.FactsSince(w.ctx, 10_000, 0)
+		w.must(err)
+		again := map[string]int{}
+		for _, f := range facts {
+			again[f.Subject]++
+		}
+		if again[g[1].Session.ID.String()] > 1 {
+			t.Fatal("what the other node has added is added twice")
+		}
+		if again[g[2].Session.ID.String()] == 1 {
+			break
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatal("what this node alone knew of is not added again within a minute")
 		}
 	}
 }

@@ -22,6 +22,9 @@ const (
 	recentMost = 50_000
 	// lapseGap is how far numbers jump over those that may have been given.
 	lapseGap = 10_000
+	// purgeSlack is how much sooner than at its purge date a fact may be gone: a
+	// node with another clock purges, too.
+	purgeSlack = 30 * 60 * 1000
 )
 
 // recentFacts are facts heard lately, the oldest first. Who follows the store
@@ -46,15 +49,25 @@ func (r *recentFacts) add(facts []Fact, now int64) {
 
 // sameLog compares what was read from the fact before the last one on with
 // what is known, and leaves what is new. same is false when the last one is
-// another now; that it is missing means nothing, it may be over.
-func (r *recentFacts) sameLog(facts []Fact, last int64) (news []Fact, same bool) {
-	if len(facts) == 0 || facts[0].Number != last {
-		return facts, true
+// another now, or missing though it should be there: another node has made
+// numbers jump already, and there may be others below that were given again.
+func (r *recentFacts) sameLog(facts []Fact, last, now int64) (news []Fact, same bool) {
+	there := len(facts) > 0 && facts[0].Number == last
+	if n := len(r.facts); n > 0 && r.facts[n-1].Number == last {
+		if known := &r.facts[n-1]; there && *known != facts[0] || !there && !mayBeOver(known, now) {
+			return nil, false
+		}
 	}
-	if n := len(r.facts); n > 0 && r.facts[n-1].Number == last && r.facts[n-1] != facts[0] {
-		return nil, false
+	if there {
+		facts = facts[1:]
 	}
-	return facts[1:], true
+	return facts, true
+}
+
+// mayBeOver reports whether a fact may be missing though nothing was lost: it
+// was purged, or a later one on the same application token took its place.
+func mayBeOver(f *Fact, now int64) bool {
+	return f.Kind == FactToken && !f.OfSession() || f.PurgeAt > 0 && f.PurgeAt <= now+purgeSlack
 }
 
 // lapsed brings this node into step with a store whose log ends at highest,
@@ -77,7 +90,7 @@ func (s *Service) lapsed(ctx context.Context, highest, last, now int64) error {
 		}
 		from = page[len(page)-1].Number
 	}
-	lost, news := compareLogs(recent, has, highest)
+	lost, news := compareLogs(recent, has, highest, now)
 	s.revoked.add(news, 0, now)
 	s.revoked.rewind(highest)
 	s.numbersAgain(last)
@@ -93,19 +106,29 @@ func (s *Service) lapsed(ctx context.Context, highest, last, now int64) error {
 }
 
 // compareLogs says which facts a store lost and which of its facts are news.
-// One that is missing below the highest is over, not lost.
-func compareLogs(known, has []Fact, highest int64) (lost, news []Fact) {
+// What was lost and stands above what was known was added again by another
+// node that knew of it.
+func compareLogs(known, has []Fact, highest, now int64) (lost, news []Fact) {
 	at := make(map[int64]Fact, len(has))
 	for i := range has {
 		at[has[i].Number] = has[i]
 	}
+	last := known[len(known)-1].Number
+	added := make(map[Fact]bool)
+	for i := range has {
+		if has[i].Number > last {
+			added[sameEnd(&has[i])] = true
+		}
+	}
 	for i := range known {
 		f, there := at[known[i].Number]
-		if known[i].Number > highest || there && f != known[i] {
-			lost = append(lost, known[i])
-		}
 		if there && f == known[i] {
 			delete(at, f.Number)
+			continue
+		}
+		gone := there || known[i].Number > highest || !mayBeOver(&known[i], now)
+		if gone && !added[sameEnd(&known[i])] {
+			lost = append(lost, known[i])
 		}
 	}
 	for i := range has {
@@ -115,6 +138,9 @@ func compareLogs(known, has []Fact, highest int64) (lost, news []Fact) {
 	}
 	return lost, news
 }
+
+// sameEnd is what a fact ends, and nothing else of it.
+func sameEnd(f *Fact) Fact { return Fact{Kind: f.Kind, Subject: f.Subject, Spare: f.Spare} }
 
 // rewind says that the log ends earlier than was heard.
 func (r *revocations) rewind(last int64) {
