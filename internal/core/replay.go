@@ -302,7 +302,13 @@ func (r *replay) sessions(ctx context.Context) error {
 		if f.PurgeAt <= now {
 			return nil
 		}
-		_, err := r.s.store.AddFact(ctx, &AddFactParams{Fact: f, Now: now})
+		p := &AddFactParams{Fact: f, Now: now}
+		if id, err := ParseSessionID(f.Spare); err == nil && f.OfSession() {
+			// Status lists know the session alone. It goes on without a number: the
+			// next ones of this life may be on tokens that came after the backup.
+			p.Renumber = &Renumbering{Session: id}
+		}
+		_, err := r.s.store.AddFact(ctx, p)
 		return StoreError(err)
 	})
 }

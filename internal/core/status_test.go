@@ -182,3 +182,45 @@ func TestRevokedWithoutNumber(t *testing.T) {
 		t.Errorf("the session goes on as %d in %s", again.Session.Status, uri)
 	}
 }
+
+// TestReplayedRevocationIsListed: the end of one access token, said again to a
+// restored store, reads as revoked in its status list too; the session goes on.
+func TestReplayedRevocationIsListed(t *testing.T) {
+	m := netography("net", core.DefaultAccount)
+	w := newWorld(t, m)
+	w.user("ann")
+	g, other := w.in(m, "ann"), w.in(m, "ann")
+	dead := func(g *core.Granted) bool {
+		t.Helper()
+		_, idx := statusOf(t, g.AccessToken)
+		l, err := w.svc.StatusList(w.ctx, core.StatusQuery{Space: core.StatusSessions})
+		w.must(err)
+		return l.Dead[idx/8]>>(idx%8)&1 == 1
+	}
+	if dead(g) || dead(other) {
+		t.Fatal("dead before the replay")
+	}
+	id := w.calls(g.AccessToken)
+	forgotten := core.Fact{
+		Number: 7, Kind: core.FactToken, Subject: id.TokenID, Spare: g.Session.ID.String(), Reason: "revoked by client", At: start, PurgeAt: start + day,
+	}
+	_, err := w.svc.Replay(w.ctx, admin, []core.ReplaySource{{Entries: func(yield func(core.JournalEntry, error) bool) {
+		yield(core.JournalEntry{Fact: &forgotten}, nil)
+	}}})
+	w.must(err)
+	w.refusedCall(g.AccessToken, core.TokenRevoked)
+	if !dead(g) {
+		t.Error("who reads status lists alone takes a token that was revoked")
+	}
+	w.calls(other.AccessToken)
+	if dead(other) {
+		t.Error("another session is dead too")
+	}
+	again := w.refreshed(m, g.RefreshToken)
+	w.calls(again.AccessToken)
+	// Numbers of the life that ended may be on tokens that the store knows nothing
+	// of: none of them is given before it has another incarnation.
+	if uri, idx := statusOf(t, again.AccessToken); uri != "" {
+		t.Errorf("the session goes on as %d in %s", idx, uri)
+	}
+}
