@@ -26,9 +26,10 @@ const hasLeftovers = true
 // forbidden, niceness remains.
 func takeLeftovers() {
 	// A thread inherits from the one that made it, so after a pass that finds
-	// nothing to do there is none left.
-	for again := true; again; {
-		again = false
+	// nothing to do there is none left. Two or three passes do; a system that
+	// says it did and did not must not keep the worker here for ever.
+	for range 10 {
+		again := false
 		tasks, err := os.ReadDir("/proc/self/task")
 		if err != nil {
 			return
@@ -51,6 +52,9 @@ func takeLeftovers() {
 				return
 			}
 			again = true
+		}
+		if !again {
+			return
 		}
 	}
 }
