@@ -93,7 +93,12 @@ var harm = storetest.Harm{
 		if err != nil {
 			t.Fatal(err)
 		}
-		return place(t, Config{URL: pg.DSN(name)}), fill
+		open := place(t, Config{URL: pg.DSN(name), Serve: true, Ballast: 16 << 20})
+		return func(t *testing.T) core.Store {
+			s := open(t)
+			awaitBallast(t, s.(*Store))
+			return s
+		}, fill
 	},
 }
 

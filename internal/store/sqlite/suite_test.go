@@ -1,9 +1,13 @@
 package sqlite
 
 import (
+	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/store/storetest"
@@ -35,12 +39,57 @@ func TestSuite(t *testing.T) {
 				return cmd
 			}
 		},
-		Full: func(t *testing.T) (storetest.Open, func(core.Store) func()) {
-			dir := t.TempDir() + "/data"
-			return func(t *testing.T) core.Store { return openAt(t, dir) }, func(s core.Store) func() {
-				limitPages(t, s.(*Store), 1) // SQLite lowers it no further than the file's size
-				return func() { limitPages(t, s.(*Store), 1<<30) }
-			}
-		},
+		Full: smallDisk,
 	})
+}
+
+// smallDisk is a place on a disk of its own, 64 MB of memory, that can be
+// filled. Where none may be mounted, SQLite itself refuses pages, whether there
+// is a ballast or not.
+func smallDisk(t *testing.T) (storetest.Open, func(core.Store) func()) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64m,mode=700"); err != nil {
+		t.Logf("no disk can be mounted (%v); a limit on pages stands in for a full one", err)
+		return func(t *testing.T) core.Store { return openAt(t, dir+"/data") }, func(s core.Store) func() {
+			limitPages(t, s.(*Store), 1) // SQLite lowers it no further than the file's size
+			return func() { limitPages(t, s.(*Store), 1<<30) }
+		}
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Errorf("unmounting: %v", err)
+		}
+	})
+	open := func(t *testing.T) core.Store {
+		s, err := Open(t.Context(), Config{Dir: dir + "/data", Create: true, Now: testClock, Ballast: 16 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	return open, func(core.Store) func() {
+		path := filepath.Join(dir, "filler")
+		filler, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for chunk := make([]byte, 1<<12); err == nil; {
+			_, err = filler.Write(chunk)
+		}
+		if err := errors.Join(filler.Close(), ignoring(err, unix.ENOSPC)); err != nil {
+			t.Fatalf("filling the disk: %v", err)
+		}
+		return func() {
+			if err := os.Remove(path); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func ignoring(err, wanted error) error {
+	if errors.Is(err, wanted) {
+		return nil
+	}
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sallyport/sallyport/internal/core"
 )
@@ -78,7 +79,8 @@ func killAfter(t *testing.T, cmd *exec.Cmd, record io.Writer, steps int) {
 }
 
 // diskFull: a full disk refuses what it cannot keep, keeps what was
-// acknowledged, goes on reading, and works again once there is room.
+// acknowledged, goes on reading and revoking, and works again once there is
+// room.
 func diskFull(t *testing.T, harm Harm) {
 	open, fill := harm.Full(t)
 	e := &env{T: t, ctx: t.Context(), open: open, Store: open(t)}
@@ -89,7 +91,12 @@ func diskFull(t *testing.T, harm Harm) {
 		return u
 	}
 	acknowledged := []string{e.create(big()).ID}
-	s := e.login(e.user("ada"))
+	ada := e.user("ada")
+	s := e.login(ada)
+	var ends []*core.Session
+	for range 200 {
+		ends = append(ends, e.login(ada))
+	}
 	free := fill(e.Store)
 	var full error
 	for range 20_000 {
@@ -110,10 +117,13 @@ func diskFull(t *testing.T, harm Harm) {
 		e.userNow(id)
 	}
 	e.sessionNow(s.ID)
+	revoked := revokedWhenFull(e, ends)
 	free()
 	u := big()
 	_, err := e.CreateUser(e.ctx, &core.CreateUserParams{User: u, Now: now, Event: event("user.create")})
-	for tries := 0; err != nil && tries < 50 && core.CodeOf(err) == core.Unavailable && !errors.Is(err, core.ErrUnknownOutcome); tries++ {
+	// By itself, when it looks the next time.
+	for began := time.Now(); core.CodeOf(err) == core.Unavailable && !errors.Is(err, core.ErrUnknownOutcome) && time.Since(began) < time.Minute; {
+		time.Sleep(10 * time.Millisecond)
 		_, err = e.CreateUser(e.ctx, &core.CreateUserParams{User: u, Now: now, Event: event("user.create")})
 	}
 	e.ok(err)
@@ -121,6 +131,32 @@ func diskFull(t *testing.T, harm Harm) {
 	for _, id := range append(acknowledged, u.ID) {
 		e.userNow(id)
 	}
+	equal(e, "facts", e.lastFact(), revoked)
 	equal(e, "the session goes on", e.refreshed(presenting(s, 0, now)).Verdict, core.RefreshMoved)
 	e.ok(checkChain(e.ctx, e.Store))
+}
+
+// revokedWhenFull: what ends something is written for all that: room was kept
+// back for it, and nothing else gets that.
+func revokedWhenFull(e *env, ends []*core.Session) (facts int64) {
+	if e.Stats().Ballast == 0 {
+		e.Log("no disk can be filled here, so what the ballast is for is not tried")
+		return 0
+	}
+	for i, s := range ends {
+		n, err := e.RevokeSessions(e.ctx, &core.RevokeSessionsParams{ID: &s.ID, Reason: "logout", FactPurgeAt: now + day, Now: now, Event: event("logout")})
+		if err != nil || n != 1 {
+			e.Fatalf("revocation %d of %d on a full disk: %d, %v", i+1, len(ends), n, err)
+		}
+	}
+	equal(e, "facts", len(e.factsSince(0)), len(ends))
+	u := newUser(core.NewID("u"), core.TypeUser)
+	u.Attributes = []byte(`"` + strings.Repeat("x", 20_000) + `"`)
+	if _, err := e.CreateUser(e.ctx, &core.CreateUserParams{User: u, Now: now, Event: event("user.create")}); core.CodeOf(err) != core.Unavailable {
+		e.Fatalf("in the room for revocations: %v", err)
+	}
+	if e.WriteFault() == nil {
+		e.Error("the store says that it can write")
+	}
+	return e.lastFact()
 }

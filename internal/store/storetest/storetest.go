@@ -8,7 +8,8 @@
 // opens it, closes it, and opens it again. No case is ever skipped: a store that cannot pass one is not
 // a store.
 //
-// Times are plain integers chosen by the cases; nothing sleeps.
+// Times are plain integers chosen by the cases; nothing sleeps, but who waits
+// for a store to find that its disk has room again.
 package storetest
 
 import (
@@ -35,8 +36,9 @@ type Harm struct {
 	// Kill prepares an empty place, and gives a command besides whose process
 	// opens its store and works on it by Load. The case kills the process.
 	Kill func(t *testing.T) (Open, func() *exec.Cmd)
-	// Full prepares an empty place, and gives a function besides that leaves the
-	// store there no room to write until free is called.
+	// Full prepares an empty place for a store with a ballast, and gives a
+	// function besides that leaves it no room to write until free is called. A
+	// stand-in, where no disk can be filled, has no ballast.
 	Full func(t *testing.T) (open Open, fill func(core.Store) (free func()))
 }
 
