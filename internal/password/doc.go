@@ -28,9 +28,10 @@
 // load and equalising to one format fails in a store of several, so work is
 // equalised instead. The Hasher keeps a bill: for each kind of hash in the
 // store (Observe) the highest cost seen. Every call of Verify and of Dummy
-// pays the whole bill, one kind after the other: for the kind of the hash at
-// hand it runs that hash and then tops it up to the highest cost of its kind,
-// for each other kind it runs a decoy of the highest cost. Kinds are chosen
+// pays the whole bill, one kind after the other and always in the same order,
+// in one trip to a worker: for the kind of the hash at hand it runs that hash
+// and then tops it up to the highest cost of its kind, for each other kind it
+// runs a decoy of the highest cost. Kinds are chosen
 // so that a top-up is exact in units of work: bcrypt in powers of two, PBKDF2
 // in iterations, sha-crypt in rounds, argon2 in passes at one memory size,
 // scrypt in lanes at one memory size. Right and wrong passwords pay alike,

@@ -64,13 +64,13 @@ var argon2Names = map[algorithm]string{argon2id: "argon2id", argon2i: "argon2i",
 
 var pbkdf2Names = map[algorithm]string{pbkdf2SHA1: "pbkdf2", pbkdf2SHA256: "pbkdf2-sha256", pbkdf2SHA512: "pbkdf2-sha512"}
 
-// compare runs the derivation and says whether the password is the one.
-func (e encoded) compare(run runner, password []byte) bool {
+// compare is the job that says whether the password is the one.
+func (e encoded) compare(password []byte) job {
 	if e.hexSHA256 {
 		sum := sha256.Sum256(password)
 		password = hex.AppendEncode(nil, sum[:])
 	}
-	return run(e.kdf, password, e.salt, e.key)
+	return e.job(password, e.salt, e.key)
 }
 
 // weakerThan says whether a new hash with these parameters would be better.

@@ -77,18 +77,14 @@ type Hasher struct {
 	params Params
 	slots  *slots
 	now    func() time.Time
-	run    runner // replaced in tests
-	derive func(k kdf, password, salt []byte) []byte
-	away   *workers // nil: hashes are made in this process
+	run    func([]job) []done // here or in a worker; replaced in tests
+	away   *workers           // nil: hashes are made in this process
 
 	compared atomic.Uint64
 
 	mu   sync.Mutex
 	bill bill
 }
-
-// runner derives a key and compares it: kdf.matches.
-type runner func(k kdf, password, salt, key []byte) bool
 
 // New returns a Hasher, or an error that says which setting is too weak or
 // too expensive.
@@ -115,13 +111,13 @@ func New(cfg Config) (*Hasher, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	h := &Hasher{params: p, slots: newSlots(cfg.Slots, cfg.Queue), now: cfg.Now, run: kdf.matches, derive: kdf.derive}
+	h := &Hasher{params: p, slots: newSlots(cfg.Slots, cfg.Queue), now: cfg.Now, run: doHere}
 	if cfg.Worker != nil {
 		if cfg.WorkerFailed == nil {
 			cfg.WorkerFailed = func(error) {}
 		}
 		h.away = &workers{start: cfg.Worker, leftover: cfg.LeftoverWorker, failed: cfg.WorkerFailed, now: cfg.Now, rest: workerRest}
-		h.run, h.derive = h.away.matches, h.away.derive
+		h.run = h.away.do
 	}
 	return h, h.bill.add(ours)
 }
@@ -147,7 +143,7 @@ func (h *Hasher) Hash(ctx context.Context, lane Lane, password string) (phc stri
 	rand.Read(salt)
 	e := encoded{kdf: h.params.kdf(), salt: salt}
 	err = h.inSlot(ctx, lane, func() error {
-		e.key = h.derive(e.kdf, []byte(pw), salt)
+		e.key = h.run([]job{e.job([]byte(pw), salt, nil)})[0].Key
 		return nil
 	})
 	if err != nil {
@@ -169,17 +165,13 @@ func (h *Hasher) Verify(ctx context.Context, lane Lane, phc, password string) (o
 	}
 	e, unusable := parse(phc)
 	if unusable != nil {
-		return false, false, errors.Join(h.pay(ctx, lane, tries, nil, nil), unusable)
+		_, err := h.pay(ctx, lane, tries, nil)
+		return false, false, errors.Join(err, unusable)
 	}
 	// A store can hold a kind that nobody announced, or one too many; its
 	// owner must get in all the same.
 	_ = h.observe(e.kdf)
-	matched := -1
-	err = h.pay(ctx, lane, tries, &e, func(try int, same bool) {
-		if same && matched < 0 {
-			matched = try
-		}
-	})
+	matched, err := h.pay(ctx, lane, tries, &e)
 	if err != nil || matched < 0 {
 		return false, false, err
 	}
@@ -195,7 +187,8 @@ func (h *Hasher) Dummy(ctx context.Context, lane Lane, password string) error {
 	if err != nil {
 		return err
 	}
-	return h.pay(ctx, lane, tries, nil, nil)
+	_, err = h.pay(ctx, lane, tries, nil)
+	return err
 }
 
 // TurnedAway returns the *BusyError that Verify and Dummy would return at this
@@ -223,35 +216,43 @@ func (h *Hasher) observe(k kdf) error {
 }
 
 // pay waits for a slot and pays the bill once for each try. The hash e, if
-// any, is derived among the rest, and result is told whether its key came out.
-func (h *Hasher) pay(ctx context.Context, lane Lane, tries []string, e *encoded, result func(try int, same bool)) error {
-	h.mu.Lock()
-	bill := h.bill.copy()
-	h.mu.Unlock()
-	var done *kdf
+// any, is among what is derived; matched is the first try whose key it has, or
+// -1.
+func (h *Hasher) pay(ctx context.Context, lane Lane, tries []string, e *encoded) (matched int, err error) {
+	var own *kdf
 	if e != nil {
-		done = &e.kdf
+		own = &e.kdf
 	}
-	rest := bill.rest(done)
-	return h.inSlot(ctx, lane, func() error {
+	h.mu.Lock()
+	list, at := h.bill.list(own)
+	h.mu.Unlock()
+	matched = -1
+	err = h.inSlot(ctx, lane, func() error {
 		if e != nil {
 			h.compared.Add(1)
 		}
 		for i, try := range tries {
-			if e != nil {
-				result(i, e.compare(h.run, []byte(try)))
+			// Gone callers are not waited for; what they did not see the end
+			// of they cannot time.
+			if err := ctx.Err(); err != nil {
+				return err
 			}
-			for _, k := range rest {
-				// Gone callers are not waited for; what they did not see the
-				// end of they cannot time.
-				if err := ctx.Err(); err != nil {
-					return err
+			jobs := make([]job, len(list))
+			for n, k := range list {
+				if n == at {
+					jobs[n] = e.compare([]byte(try))
+				} else {
+					jobs[n] = k.decoy([]byte(try))
 				}
-				h.decoy(k, []byte(try))
+			}
+			// All at once: what is between two jobs would be timed as well.
+			if results := h.run(jobs); at >= 0 && results[at].Same && matched < 0 {
+				matched = i
 			}
 		}
 		return nil
 	})
+	return matched, err
 }
 
 func (h *Hasher) inSlot(ctx context.Context, lane Lane, work func() error) error {

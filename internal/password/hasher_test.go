@@ -3,6 +3,7 @@ package password
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -140,13 +141,28 @@ func TestSecurity49_WeakParametersAreRefused(t *testing.T) {
 	}
 }
 
-// ledger counts the work done for each kind instead of doing it.
-type ledger map[kind]uint64
+// ledger notes work instead of doing it: each kind in its turn, and after each
+// trip how long that may take.
+type ledger []due
 
-func (l ledger) run(k kdf, _, _, _ []byte) bool { l[k.kind] += k.work(); return false }
+func (l *ledger) run(jobs []job) []done {
+	for _, j := range jobs {
+		k := j.kdf()
+		if n := len(*l) - 1; n >= 0 && (*l)[n].kind == k.kind {
+			(*l)[n].work += k.work()
+		} else {
+			*l = append(*l, due{k.kind, k.work()})
+		}
+	}
+	*l = append(*l, due{work: uint64(patience(jobs))})
+	return make([]done, len(jobs))
+}
 
-// Every verification does the same work, kind by kind, whoever is asked about.
-func TestEqualWorkInMixedStores(t *testing.T) {
+// Every verification does the same work, kind by kind and in the same order,
+// in as many trips to a worker, whoever is asked about. The order counts: after
+// argon2 a worker collects garbage and asks for new pages, and with the user's
+// own hash first that fell to the others of a mixed store.
+func TestSameWorkInSameOrderInMixedStores(t *testing.T) {
 	store := []string{
 		"$2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
 		"$2b$12$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
@@ -181,14 +197,16 @@ func TestEqualWorkInMixedStores(t *testing.T) {
 			if ok || (err != nil) != (Check(phc) != nil) {
 				t.Fatalf("%s: %v %v", phc, ok, err)
 			}
-			for k, work := range want {
-				if got[k] != work {
-					t.Errorf("%s: kind %+v did %d, an unknown name %d", phc, k, got[k], work)
-				}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s, %.10q:\n%v, an unknown name\n%v", phc, password, got, want)
 			}
-			if len(got) != len(want) {
-				t.Errorf("%s: %d kinds, an unknown name %d", phc, len(got), len(want))
-			}
+		}
+		tries, err := candidates(password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(tries) * 7; len(want) != n || want[6].work != uint64(6*late) {
+			t.Errorf("%.10q: %v, want six kinds and six times the usual patience, %d times", password, want, len(tries))
 		}
 	}
 	if err := h.Observe("$argon2i$v=19$m=64,t=1,p=1$c29tZXNhbHQ$ZVrRXqxlLcWfcXCnMyv0m4Rpvh/bnCi7"); !errors.Is(err, ErrUnusable) {
@@ -208,8 +226,12 @@ func TestTopUpsAreExact(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		sum := cheap.work()
-		for _, r := range b.rest(&cheap) {
+		sum := uint64(0)
+		list, at := b.list(&cheap)
+		if at != 0 || list[at] != cheap {
+			t.Fatalf("the hash at hand is %d in %v", at, list)
+		}
+		for _, r := range list {
 			if err := r.affordable(); err != nil {
 				t.Fatal(err)
 			}
@@ -223,32 +245,28 @@ func TestTopUpsAreExact(t *testing.T) {
 
 // Decoys must really run: one that fails at once takes no time.
 func TestDecoysRun(t *testing.T) {
-	h := newHasher(t)
 	for _, c := range foreign {
 		e, err := parse(c.hash)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, k := range e.split(e.work()) {
-			h.run = func(k kdf, password, salt, key []byte) bool {
-				switch k.alg {
-				case bcryptKDF:
-					full := append(append([]byte("$2b$"+twoDigits(k.cost)+"$"), salt...), key...)
-					if err := bcrypt.CompareHashAndPassword(full, password); !errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
-						t.Errorf("%s: %v", c.name, err)
-					}
-				case sha256crypt, sha512crypt:
-					if err := Check(k.shaCryptString(salt, key)); err != nil {
-						t.Errorf("%s: %v", c.name, err)
-					}
-				default:
-					if got := k.derive(password, salt); len(got) != len(key) {
-						t.Errorf("%s: derived %d bytes", c.name, len(got))
-					}
+			j := k.decoy([]byte("x"))
+			switch k.alg {
+			case bcryptKDF:
+				full := append(append([]byte("$2b$"+twoDigits(k.cost)+"$"), j.Salt...), j.Key...)
+				if err := bcrypt.CompareHashAndPassword(full, j.Password); !errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
+					t.Errorf("%s: %v", c.name, err)
 				}
-				return false
+			case sha256crypt, sha512crypt:
+				if err := Check(k.shaCryptString(j.Salt, j.Key)); err != nil {
+					t.Errorf("%s: %v", c.name, err)
+				}
+			default:
+				if got := k.derive(j.Password, j.Salt); len(got) != len(j.Key) {
+					t.Errorf("%s: derived %d bytes", c.name, len(got))
+				}
 			}
-			h.decoy(k, []byte("x"))
 		}
 	}
 }
@@ -269,7 +287,7 @@ func TestGoneCallersCostNothing(t *testing.T) {
 
 func TestPanicGivesTheSlotBack(t *testing.T) {
 	h := newHasher(t)
-	h.run = func(kdf, []byte, []byte, []byte) bool { panic("broken") }
+	h.run = func([]job) []done { panic("broken") }
 	func() {
 		defer func() {
 			if recover() == nil {
@@ -278,7 +296,7 @@ func TestPanicGivesTheSlotBack(t *testing.T) {
 		}()
 		_ = h.Dummy(t.Context(), Lane{}, "x") // panics
 	}()
-	h.run = ledger{}.run
+	h.run = new(ledger).run
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	if err := h.Dummy(ctx, Lane{}, "x"); err != nil {

@@ -16,7 +16,8 @@ import (
 // the hashing thread wait for a core. So a server hashes in worker processes,
 // one for each slot in use; this file is both ends of the pipe between them.
 // What goes over it is passwords, salts and keys, never a name; a worker keeps
-// nothing.
+// nothing. A verification goes over it whole, since between two trips would
+// stand a collection that depends on the first.
 //
 // Workers come in two priorities. A hash begins in one that gets the processor
 // when nobody else wants it (leftover), so that a flood of logins takes nothing
@@ -26,8 +27,8 @@ import (
 // for some seconds. Raising the worker that is at it would be simpler, but
 // Linux gives back the priority that a process gave up to privileged ones only.
 
-// job is what a worker is asked. Key is empty to have it derived, else it is
-// compared.
+// job is a derivation; a worker is asked for several at once. Key is empty to
+// have it derived, else it is compared.
 type job struct {
 	Algorithm           uint8
 	Memory, Lanes       uint32
@@ -36,7 +37,7 @@ type job struct {
 	Password, Salt, Key []byte
 }
 
-// done is a worker's answer.
+// done is what came out of a job.
 type done struct {
 	Key  []byte
 	Same bool
@@ -59,22 +60,45 @@ func (j *job) do() (d done) {
 	return d
 }
 
+// doAll does jobs one after the other. Before one that takes memory while that
+// of another may be left, tidy is called: several must not need more than the
+// dearest of them.
+func doAll(jobs []job, tidy func()) []done {
+	results := make([]done, len(jobs))
+	untidy := false
+	for i := range jobs {
+		if jobs[i].Memory > 0 {
+			if untidy {
+				tidy()
+			}
+			untidy = true
+		}
+		results[i] = jobs[i].do()
+	}
+	return results
+}
+
+// doHere does jobs in the server, whose collector knows best.
+func doHere(jobs []job) []done { return doAll(jobs, func() {}) }
+
 // Work hashes what it is sent until r ends, which is no error: it is the main
 // loop of a worker process. It trusts who started it.
 func Work(r io.Reader, w io.Writer) error {
 	in, out := gob.NewDecoder(r), gob.NewEncoder(w)
 	for {
-		var j job
-		if err := in.Decode(&j); err != nil {
+		var jobs []job
+		if err := in.Decode(&jobs); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return err
 		}
-		if err := out.Encode(j.do()); err != nil {
+		if err := out.Encode(doAll(jobs, runtime.GC)); err != nil {
 			return err
 		}
-		clear(j.Password)
+		for _, j := range jobs {
+			clear(j.Password)
+		}
 		runtime.GC() // while nobody waits: the next hash must not add its memory to the last one's
 	}
 }
@@ -101,9 +125,9 @@ type worker struct {
 	leftover bool
 }
 
-// late is how long a hash may take of what is left over: ten times what one of
-// ours takes on an idle core. The dearest of those brought from elsewhere may
-// take two seconds, and then have their share from here on.
+// late is how long each kind of hash may take of what is left over: ten times
+// what one of ours takes on an idle core. The dearest of those brought from
+// elsewhere may take two seconds, and then have their share from here on.
 const late = 300 * time.Millisecond
 
 // crowdedFor is how long nothing is left to chance after a hash was late. Each
@@ -119,20 +143,11 @@ var (
 // some ten milliseconds, keeping one as many megabytes.
 const workerRest = time.Minute
 
-// matches is a runner.
-func (p *workers) matches(k kdf, password, salt, key []byte) bool {
-	return p.do(k.job(password, salt, key)).Same
-}
-
-func (p *workers) derive(k kdf, password, salt []byte) []byte {
-	return p.do(k.job(password, salt, nil)).Key
-}
-
-// do has a job done by a worker; by a new one if the first is gone, and in
+// do has jobs done by a worker; by a new one if the first is gone, and in
 // this process if there is none to be had. Logging in must not depend on it.
-func (p *workers) do(j job) done {
+func (p *workers) do(jobs []job) []done {
 	if p.isLeftover() {
-		d, err := p.ask(j, true)
+		d, err := p.ask(jobs, true)
 		if err == nil {
 			return d
 		}
@@ -141,7 +156,7 @@ func (p *workers) do(j job) done {
 		}
 	}
 	for range 2 {
-		d, err := p.ask(j, false)
+		d, err := p.ask(jobs, false)
 		if err == nil {
 			return d
 		}
@@ -150,7 +165,19 @@ func (p *workers) do(j job) done {
 			break
 		}
 	}
-	return j.do()
+	return doHere(jobs)
+}
+
+// patience is how long jobs may take of what is left over. It counts kinds and
+// not jobs, of which a hash that is topped up has more than an unknown name.
+func patience(jobs []job) time.Duration {
+	kinds := 0
+	for i := range jobs {
+		if i == 0 || jobs[i].kdf().kind != jobs[i-1].kdf().kind {
+			kinds++
+		}
+	}
+	return time.Duration(kinds) * late
 }
 
 // isLeftover says which kind of worker is due.
@@ -160,18 +187,18 @@ func (p *workers) isLeftover() bool {
 	return p.leftover != nil && !p.now().Before(p.crowded)
 }
 
-// ask has one worker do a job. One that is late is ended, in the middle of it.
-func (p *workers) ask(j job, leftover bool) (done, error) {
+// ask has one worker do jobs. One that is late is ended, in the middle of them.
+func (p *workers) ask(jobs []job, leftover bool) ([]done, error) {
 	w, err := p.take(leftover)
 	if err != nil {
-		return done{}, err
+		return nil, err
 	}
 	if !leftover {
-		return p.finish(w, w.do(j))
+		return p.finish(w, w.do(jobs))
 	}
 	answered := make(chan answer, 1)
-	go func() { answered <- w.do(j) }()
-	timer := time.NewTimer(late)
+	go func() { answered <- w.do(jobs) }()
+	timer := time.NewTimer(patience(jobs))
 	defer timer.Stop()
 	select {
 	case a := <-answered:
@@ -182,24 +209,24 @@ func (p *workers) ask(j job, leftover bool) (done, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.crowded = p.now().Add(crowdedFor)
-	return done{}, errLate
+	return nil, errLate
 }
 
 type answer struct {
-	done done
+	done []done
 	err  error
 }
 
-func (w *worker) do(j job) (a answer) {
-	a.err = errors.Join(w.out.Encode(j), w.in.Decode(&a.done))
+func (w *worker) do(jobs []job) (a answer) {
+	a.err = errors.Join(w.out.Encode(jobs), w.in.Decode(&a.done))
 	return a
 }
 
 // finish keeps a worker that answered.
-func (p *workers) finish(w *worker, a answer) (done, error) {
+func (p *workers) finish(w *worker, a answer) ([]done, error) {
 	if a.err != nil {
 		_ = w.Close() // it has failed already
-		return done{}, a.err
+		return nil, a.err
 	}
 	p.give(w)
 	return a.done, nil

@@ -69,6 +69,24 @@ func TestWorkersHashAlike(t *testing.T) {
 	}
 }
 
+// TestSlotsHoldOneHash: several hashes in one trip need no more memory than the
+// dearest, since each finds the memory of the last one collected.
+func TestSlotsHoldOneHash(t *testing.T) {
+	argon2, scrypt := kind{alg: argon2id, memory: 64, lanes: 1}, kind{alg: scryptKDF, memory: 4, lanes: 1}
+	var jobs []job
+	for _, k := range []kind{argon2, {alg: bcryptKDF}, {alg: pbkdf2SHA1}, argon2, scrypt, {alg: bcryptKDF}} {
+		cost := uint64(1)
+		if k.alg == bcryptKDF {
+			cost = 1 << minBcryptCost
+		}
+		jobs = append(jobs, kdf{kind: k, cost: cost, keyLen: sha1Len}.decoy([]byte("x")))
+	}
+	tidied := 0
+	if results := doAll(jobs, func() { tidied++ }); len(results) != len(jobs) || tidied != 2 {
+		t.Errorf("%d results of %d, memory collected %d times between three that take some", len(results), len(jobs), tidied)
+	}
+}
+
 // TestWorkersFail: a worker that is gone is replaced, and where none can be
 // had the server hashes itself; nobody is refused for it.
 func TestWorkersFail(t *testing.T) {
