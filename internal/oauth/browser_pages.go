@@ -193,7 +193,7 @@ func (b *browser) writePageError(w http.ResponseWriter, r *http.Request, err err
 	id := httpd.Info(r).ID
 	if a := (*answer)(nil); errors.As(err, &a) {
 		if a.name == errServer {
-			b.h.log.Error("an authorization request failed", "err", a.err, "request_id", id)
+			b.h.failed(r, "an authorization request failed", a.err)
 		}
 		params := url.Values{"error": {a.name}}
 		if a.description != "" {
@@ -206,7 +206,7 @@ func (b *browser) writePageError(w http.ResponseWriter, r *http.Request, err err
 	page := errorPage{Message: "The server cannot answer now. Try again in a moment.", RequestID: id}
 	switch {
 	case status >= 500:
-		b.h.log.Error("a page failed", "err", err, "request_id", id)
+		b.h.failed(r, "a page failed", err)
 		if retry > 0 {
 			w.Header().Set("Retry-After", strconv.FormatInt((retry+999)/1000, 10))
 		}

@@ -69,9 +69,6 @@ func (h *Handler) browserRoutes() map[string]http.Handler {
 		h: h, svc: h.svc, now: h.cfg.Now, key: h.cfg.PageKey, style: h.cfg.Stylesheet, pages: parsePages(),
 		prefix: strings.TrimSuffix(issuer.Path, "/"), secure: issuer.Scheme == "https",
 	}
-	if b.now == nil {
-		b.now = func() int64 { return time.Now().UnixMilli() }
-	}
 	if b.key == [32]byte{} {
 		_, _ = rand.Read(b.key[:]) // never fails; one process understands its own forms
 	}

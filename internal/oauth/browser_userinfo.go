@@ -95,7 +95,7 @@ func (b *browser) claims(r *http.Request, p *core.Principal) (map[string]any, er
 func (b *browser) bearerError(w http.ResponseWriter, r *http.Request, err error) {
 	status, header, body := BearerRefusal(err)
 	if status >= 500 {
-		b.h.log.Error("userinfo failed", "err", err, "request_id", httpd.Info(r).ID)
+		b.h.failed(r, "userinfo failed", err)
 	}
 	for name, values := range header {
 		w.Header()[name] = values

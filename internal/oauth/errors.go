@@ -20,7 +20,7 @@ type failure struct {
 func (h *Handler) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	status, f, retry := describe(err)
 	if status >= 500 {
-		h.log.Error("an OAuth request failed", "err", err, "request_id", httpd.Info(r).ID)
+		h.failed(r, "an OAuth request failed", err)
 	}
 	hd := w.Header()
 	if status == http.StatusUnauthorized {

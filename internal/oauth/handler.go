@@ -72,17 +72,21 @@ type Config struct {
 // Handler serves the endpoints. Its limits (body, deadline) are the caller's
 // to put around it.
 type Handler struct {
-	cfg    Config
-	svc    Service
-	log    *slog.Logger
-	routes map[string]http.Handler
-	meta   map[string][]byte // path to document
+	cfg     Config
+	svc     Service
+	log     *slog.Logger
+	outages outages
+	routes  map[string]http.Handler
+	meta    map[string][]byte // path to document
 }
 
 // New builds the handler.
 func New(cfg Config) (*Handler, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = func() int64 { return time.Now().UnixMilli() }
 	}
 	h := &Handler{cfg: cfg, svc: cfg.Service, log: cfg.Logger, routes: map[string]http.Handler{}}
 	// Scripts of any origin may call what proves itself by what it sends; no
