@@ -89,7 +89,11 @@ func (g *Gateway) judge(q *question) (*decision, *refusal) {
 	case rule.Access == Deny:
 		return nil, g.refuse(host, path, rule, &core.Error{Code: core.Forbidden, Reason: "denied by rule"})
 	case preflight:
-		// It never carries a token; refusing it would lock every browser out.
+		// It never carries a token; refusing it would lock every browser out. Who
+		// denies OPTIONS by name wants that.
+		if denied := g.rules.deniesByName(host, http.MethodOptions, path); denied != nil {
+			return nil, g.refuse(host, path, denied, &core.Error{Code: core.Forbidden, Reason: "denied by rule"})
+		}
 		return &decision{rule: rule, preflight: true}, nil
 	case rule.Access == Public:
 		return &decision{rule: rule}, nil

@@ -421,3 +421,42 @@ func TestPreflight(t *testing.T) {
 		t.Fatalf("a script cannot read the refusal: %+v", a)
 	}
 }
+
+// TestPreflightOfDeniedMethod: rules are asked about the method that a preflight
+// is for, and about OPTIONS where one names it: who denies that means it.
+func TestPreflightOfDeniedMethod(t *testing.T) {
+	b := newBackend(t)
+	rules := func(c *Config) {
+		c.Rules = []Rule{
+			{Path: "/", Access: Deny},
+			{Path: "/api", Methods: []string{"GET", "POST"}},
+			{Path: "/api/open", Methods: []string{"GET", "OPTIONS"}, Access: Public},
+			{Path: "/api/quiet"}, {Path: "/api/quiet", Methods: []string{"OPTIONS", "TRACE"}, Access: Deny},
+		}
+	}
+	own := func(c *Config) {
+		rules(c)
+		c.CORS = &httpd.CORS{Origins: []string{"https://app.example"}, Methods: []string{"GET", "POST", "DELETE"}}
+	}
+	for name, configure := range map[string]func(*Config){"upstream": rules, "own": own} {
+		d := open(t, b.URL, configure)
+		for _, c := range []struct {
+			path, method string
+			passes       bool
+		}{
+			{"/api/x", "POST", true},
+			{"/api/x", "HEAD", true},    // as GET
+			{"/api/x", "DELETE", false}, // the rule for all paths denies it
+			{"/api/open", "GET", true},
+			{"/api/open", "DELETE", false},
+			{"/api/quiet", "POST", false},
+			{"/elsewhere", "GET", false},
+		} {
+			a := d.do(t, "OPTIONS", c.path, "Origin", "https://app.example", "Access-Control-Request-Method", c.method)
+			reached := b.take() != nil
+			if passes := a.status/100 == 2; passes != c.passes || !passes && a.status != 403 || reached != (passes && name == "upstream") {
+				t.Errorf("%s, %s for %s: %d, reached the API: %v", name, c.path, c.method, a.status, reached)
+			}
+		}
+	}
+}

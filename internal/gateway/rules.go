@@ -234,6 +234,18 @@ func (s *ruleSet) match(host, method, path string) (found, stricter *rule) {
 	return found, nil
 }
 
+// deniesByName is the rule that names the method and denies it at the path, nil
+// for none.
+func (s *ruleSet) deniesByName(host, method, path string) *rule {
+	found, stricter := s.match(host, method, path)
+	for _, r := range []*rule{stricter, found} {
+		if r != nil && r.Access == Deny && slices.Contains(r.Methods, method) {
+			return r
+		}
+	}
+	return nil
+}
+
 // stricter is the rule of a folded path, if it lets less through than found.
 func (s *ruleSet) stricter(found *rule, host, method, folded string) *rule {
 	for _, r := range s.rules {
