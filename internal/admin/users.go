@@ -80,15 +80,15 @@ func (a *api) createUser(c *call) error {
 	return c.answer(http.StatusCreated, out)
 }
 
-// GeneratePassword makes one of 100 random bits that can be read out: no
+// GeneratePassword makes one of 140 random bits that can be read out: no
 // letter or digit that looks like another.
 func GeneratePassword() string {
 	const alphabet = "abcdefghijkmnpqrstuvwxyz23456789" // 32 signs, 5 bits each
-	var b [20]byte
+	var b [28]byte
 	_, _ = rand.Read(b[:]) // never fails, see crypto/rand
 	var s strings.Builder
 	for i, x := range b {
-		if i > 0 && i%5 == 0 {
+		if i > 0 && i%7 == 0 {
 			s.WriteByte('-')
 		}
 		s.WriteByte(alphabet[x&31])

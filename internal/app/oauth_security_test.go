@@ -81,22 +81,6 @@ func TestSecurity17_JWKS(t *testing.T) {
 	}
 }
 
-// TestSecurity18_Secrets: codes and client secrets have 256 random bits, and
-// the database keeps none of them.
-func TestSecurity18_Secrets(t *testing.T) {
-	s := serve(t, "")
-	s.user("", "ann", "user")
-	c := s.oauthClient(admin.NewOAuthClient{})
-	code := s.code(c, s.login("ann"))
-	if len(code) != 43 || len(c.Secret) != len("spcs_")+43 {
-		t.Errorf("code of %d, secret of %d characters", len(code), len(c.Secret))
-	}
-	var shown admin.OAuthClient
-	if err := s.admin.Get(t.Context(), "/clients/"+c.ID, nil, &shown); err != nil || shown.Secret != "" {
-		t.Errorf("the secret is shown again: %v %v", shown, err)
-	}
-}
-
 // TestSecurity19_IssuerWhateverTheHost: metadata is the configured issuer's,
 // and names neither password nor implicit.
 func TestSecurity19_IssuerWhateverTheHost(t *testing.T) {
