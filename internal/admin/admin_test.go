@@ -261,8 +261,8 @@ func TestUserLife(t *testing.T) {
 
 	var with admin.User
 	f.post("/users/"+u.ID+"/password", admin.NewPassword{Generate: true}, &with)
-	if len(with.Password) != 23 {
-		t.Errorf("generated password %q, want 20 signs in four groups", with.Password)
+	if len(with.Password) != 31 {
+		t.Errorf("generated password %q, want 28 signs in four groups", with.Password)
 	}
 	for _, step := range [][2]string{{"disable", "disabled"}, {"enable", "active"}, {"unlock", "active"}, {"compromised", "active"}} {
 		f.post("/users/"+u.ID+"/"+step[0], nil, &got)
