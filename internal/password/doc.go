@@ -31,10 +31,11 @@
 // pays the whole bill, one kind after the other and always in the same order,
 // in one trip to a worker: for the kind of the hash at hand it runs that hash
 // and then tops it up to the highest cost of its kind, for each other kind it
-// runs a decoy of the highest cost. Kinds are chosen
-// so that a top-up is exact in units of work: bcrypt in powers of two, PBKDF2
-// in iterations, sha-crypt in rounds, argon2 in passes at one memory size,
-// scrypt in lanes at one memory size. Right and wrong passwords pay alike,
+// runs a decoy of the highest cost. Kinds are chosen so that a top-up is exact
+// in units of work: bcrypt in powers of two, PBKDF2 in iterations, sha-crypt in
+// rounds, argon2 in passes at one memory size, scrypt in lanes at one memory
+// size. (Where that size is large, a top-up shows a little: 19 MiB asked for
+// once more are a millisecond or two.) Right and wrong passwords pay alike,
 // since the answer for a right one may still be a refusal (user disabled).
 //
 // The price: in a store with argon2id and bcrypt a login costs the sum of
