@@ -40,7 +40,9 @@ func TestSecurity61_CaddyAsksNobodyElse(t *testing.T) {
 		}
 		if r.Header.Get("Authorization") != "Bearer good" {
 			w.WriteHeader(http.StatusUnauthorized)
+			return
 		}
+		w.Header().Set(decisionHeader, decisionAllow)
 	}))
 	sallyport.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
 		return context.WithValue(ctx, used{}, new(atomic.Int64))
@@ -102,5 +104,47 @@ func TestSecurity61_CaddyAsksNobodyElse(t *testing.T) {
 	}
 	if astray.Load()+wrong.Load() > 0 {
 		t.Errorf("of %d questions %d went to the API, which served %d requests with a bad token", asked.Load()+astray.Load(), astray.Load(), wrong.Load())
+	}
+}
+
+// TestSecurity61_CaddyTakesNobodyElsesWord: whoever answers in Sallyport's place
+// with 200, or any other success, lets nothing pass: Caddy wants to see what
+// Sallyport alone says.
+func TestSecurity61_CaddyTakesNobodyElsesWord(t *testing.T) {
+	for _, status := range []int{200, 204, 299} {
+		var served atomic.Int64
+		stranger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Sallyport-User", "root")
+			for name, values := range r.Header { // as an echo does
+				w.Header()["X-Echo-"+name] = values
+				if strings.Contains(name, "Decision") {
+					w.Header()[name] = values
+				}
+			}
+			w.WriteHeader(status)
+		}))
+		api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			served.Add(1)
+			_, _ = io.WriteString(w, "the API") // else the test fails below
+		}))
+		addr := startCaddy(t, stranger.Listener.Addr().String(), api.Listener.Addr().String())
+		for _, path := range []string{"/x", "/_x/../y"} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer any")
+			req.Header.Set(decisionHeader, decisionAllow) // the client's own word is none either
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close() // the status is what matters
+			if res.StatusCode != http.StatusBadGateway || served.Load() > 0 {
+				t.Errorf("%d from somebody else: status %d, the API was asked %d times", status, res.StatusCode, served.Load())
+			}
+		}
+		stranger.Close()
+		api.Close()
 	}
 }

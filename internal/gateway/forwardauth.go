@@ -16,6 +16,15 @@ const (
 	RefusalPath = "/_sallyport/refusal"
 )
 
+// What every answer that lets a request pass says, and nothing else does: a
+// proxy that wants to see it takes no other program's 200 for ours, when one
+// has got our port, or the proxy has mixed up its connections. Who asks must
+// remove it from what clients send, as all that names us.
+const (
+	decisionHeader = "X-Sallyport-Decision"
+	decisionAllow  = "allow"
+)
+
 // dialect is how one proxy tells what it asks about.
 type dialect struct {
 	method, uri, host string // headers; "" for the request's own
@@ -79,6 +88,7 @@ func (g *Gateway) serveForwardAuth(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	httpd.NoStore(w.Header())
+	w.Header().Set(decisionHeader, decisionAllow)
 	w.WriteHeader(http.StatusOK) // Envoy takes no other 2xx
 }
 
