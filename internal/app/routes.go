@@ -96,7 +96,7 @@ func (a *App) newOAuth() (*oauth.Handler, error) {
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch path := r.URL.Path; {
 	case path == pathJWKS:
-		f.limited(http.HandlerFunc(f.jwks)).ServeHTTP(w, r)
+		f.limited(w, r, http.HandlerFunc(f.jwks))
 		return
 	case path == pathFeed:
 		f.feed.ServeHTTP(w, r)
@@ -105,18 +105,17 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.auth.ServeHTTP(w, r)
 		return
 	case ownsStatusLists(path):
-		f.limited(f.status).ServeHTTP(w, r)
+		f.limited(w, r, f.status)
 		return
 	case f.oauth != nil && f.oauth.Owns(path):
-		f.limited(f.oauth).ServeHTTP(w, r)
+		f.limited(w, r, f.oauth)
 		return
 	case path == pathOpenAPI && f.openapi != nil:
-		f.limited(http.HandlerFunc(f.document)).ServeHTTP(w, r)
+		f.limited(w, r, http.HandlerFunc(f.document))
 		return
 	}
 	if _, h, ok := f.router.Match(r); ok {
-		l := &f.app.cfg.Limits
-		httpd.ServeLimited(w, r, l.RequestTimeout, int64(l.Body), h)
+		f.limited(w, r, h)
 		return
 	}
 	if f.proxy != nil {
@@ -127,12 +126,11 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.notFound(w, r)
 }
 
-// limited gives a route of ours the limits that proxied streams must not have.
-func (f *front) limited(h http.Handler) http.Handler {
+// limited serves a route of ours under the limits that proxied streams must not
+// have.
+func (f *front) limited(w http.ResponseWriter, r *http.Request, h http.Handler) {
 	l := &f.app.cfg.Limits
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		httpd.ServeLimited(w, r, l.RequestTimeout, int64(l.Body), h)
-	})
+	httpd.ServeLimited(w, r, l.RequestTimeout, int64(l.Body), h)
 }
 
 // document serves what the contracts are, where no upstream has its own.
