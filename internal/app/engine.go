@@ -109,6 +109,7 @@ func (e *engine) openKeys(ctx context.Context, cfg *config.Config) (err error) {
 	}
 	e.keys, err = keyring.Open(ctx, keyring.Config{
 		Rows: e.store, Meta: e.store, Master: e.master, PublishMS: cfg.Keys.PublishAhead.Milliseconds(), Now: e.now, Observer: e.metrics, Logger: e.log,
+		Spread: e.keySpread(),
 	})
 	return err
 }

@@ -162,6 +162,25 @@ func (e *engine) keysUnheard() bool {
 // pollKeys is how often.
 const pollKeys = 2 * time.Second
 
+// keySpread waits until other nodes know a new key: they are told of it, and who
+// cannot hear polls. One that can do neither for so long does not answer 401 to
+// what it does not know (see Keyring.Fault). nil where there are no other nodes.
+func (e *engine) keySpread() func(context.Context) error {
+	if e.postgres() == nil {
+		return nil
+	}
+	return func(ctx context.Context) error {
+		t := time.NewTimer(pollKeys + time.Second)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // takesKeysOn says whether it is this node's turn to rotate and drop keys. The
 // others read what it did.
 func (e *engine) takesKeysOn(ctx context.Context) bool {

@@ -20,6 +20,9 @@ type Config struct {
 	// PublishMS is how long a public key is published before it signs; at least
 	// twice the max-age under which the keys are served. 0 is 24 hours.
 	PublishMS int64
+	// Spread waits until every other node has read a key that was just added;
+	// nil where there are no other nodes.
+	Spread func(context.Context) error
 	// Now gives Unix milliseconds; nil is the clock of the machine.
 	Now func() int64
 	// Observer is told of alarms; nil is nobody.

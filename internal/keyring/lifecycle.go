@@ -118,8 +118,8 @@ type Rotation = core.KeyRotation
 // published and signs nothing before every verifier that honours max-age has
 // it: Tick makes it active when Config.PublishMS have passed. A set whose next
 // key waits already is *core.Error{Conflict} until then; after, that key
-// becomes active here. HMAC keys are published to nobody, so for them all
-// happens at once. The set must exist: *core.Error{NotFound}. A shared secret
+// becomes active here. HMAC keys are published to nobody but other nodes, so for
+// them all happens as soon as those know the new one. The set must exist: *core.Error{NotFound}. A shared secret
 // cannot be rotated here, since others must get the new one first:
 // *core.Error{Conflict}.
 func (k *Keyring) Rotate(ctx context.Context, set core.KeySet, actor string) (*Rotation, error) {
@@ -191,21 +191,55 @@ func (k *Keyring) rotatable(set core.KeySet) (Need, error) {
 }
 
 // rotateTo makes a key with the algorithm the signer of the set: the oldest
-// that waits, else a new one.
+// that waits, else a new one, when the other nodes know it.
 func (k *Keyring) rotateTo(ctx context.Context, n Need, actor string) (*Rotation, error) {
-	next := k.snap.Load().waiting(n)
-	if next == nil {
-		if _, err := k.insertNew(ctx, n, core.KeyNext, actor); err != nil {
-			return nil, err
-		}
-		if err := k.reload(ctx); err != nil {
-			return nil, err
-		}
-		if next = k.snap.Load().waiting(n); next == nil {
-			return nil, core.Errorf(core.Conflict, "the keys of %s changed meanwhile; try again", setName(n.Set))
-		}
+	next, err := k.nextOf(ctx, n, actor)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.spread(ctx, next); err != nil {
+		return nil, err
 	}
 	return k.promote(ctx, next, actor)
+}
+
+// nextOf is the oldest key of a set that waits, else a new one.
+func (k *Keyring) nextOf(ctx context.Context, n Need, actor string) (*entry, error) {
+	if next := k.snap.Load().waiting(n); next != nil {
+		return next, nil
+	}
+	if _, err := k.insertNew(ctx, n, core.KeyNext, actor); err != nil {
+		return nil, err
+	}
+	if err := k.reload(ctx); err != nil {
+		return nil, err
+	}
+	next := k.snap.Load().waiting(n)
+	if next == nil {
+		return nil, core.Errorf(core.Conflict, "the keys of %s changed meanwhile; try again", setName(n.Set))
+	}
+	return next, nil
+}
+
+// spreadMS is how old a key is at least that every node knows for certain.
+const spreadMS = 60_000
+
+// spread waits until the other nodes have read a key that is to sign: what it
+// signs on this node, a refresh token say, another would call forged meanwhile,
+// and an honest client would be logged out. Others may change keys while it waits.
+func (k *Keyring) spread(ctx context.Context, next *entry) error {
+	if age := k.cfg.Now() - next.row.CreatedAt; k.cfg.Spread == nil || age >= spreadMS {
+		return nil
+	}
+	k.change.Unlock()
+	defer k.change.Lock()
+	if err := k.cfg.Spread(ctx); err != nil {
+		return &core.Error{
+			Code: core.Unavailable, Reason: "cut off while other nodes learn of a key", Err: err,
+			Message: "The new key does not sign yet: the other nodes were still to learn of it; try again",
+		}
+	}
+	return nil
 }
 
 func (s *snapshot) waiting(n Need) *entry {
@@ -267,7 +301,13 @@ func (k *Keyring) Replace(ctx context.Context, id, actor string) (newID string, 
 			}
 		}
 	}
-	done, err := k.rotateTo(ctx, Need{Set: e.row.Set, Algorithm: e.row.Algorithm}, actor)
+	// At once: whoever has the active key uses it until then. What was opened
+	// before is over in any case.
+	next, err := k.nextOf(ctx, Need{Set: e.row.Set, Algorithm: e.row.Algorithm}, actor)
+	if err != nil {
+		return "", err
+	}
+	done, err := k.promote(ctx, next, actor)
 	if err != nil {
 		return "", err
 	}

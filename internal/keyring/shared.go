@@ -65,6 +65,9 @@ func (k *Keyring) ImportShared(ctx context.Context, set core.KeySet, secret []by
 		return "", err
 	}
 	if e.row.State != core.KeyActive {
+		if err := k.spread(ctx, e); err != nil {
+			return "", err
+		}
 		if _, err := k.promote(ctx, e, o.Actor); err != nil {
 			return "", err
 		}
