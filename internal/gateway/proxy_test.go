@@ -431,7 +431,8 @@ func TestPreflightOfDeniedMethod(t *testing.T) {
 			{Path: "/", Access: Deny},
 			{Path: "/api", Methods: []string{"GET", "POST"}},
 			{Path: "/api/open", Methods: []string{"GET", "OPTIONS"}, Access: Public},
-			{Path: "/api/quiet"}, {Path: "/api/quiet", Methods: []string{"OPTIONS", "TRACE"}, Access: Deny},
+			{Path: "/api/quiet"},
+			{Path: "/api/quiet", Methods: []string{"OPTIONS", "TRACE"}, Access: Deny},
 		}
 	}
 	own := func(c *Config) {
