@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"net/url"
+	"strconv"
 
 	"modernc.org/libc"
 	_ "modernc.org/sqlite" // registers the driver "sqlite", and prepares the library
@@ -21,7 +22,7 @@ var writerPragmas = []pragma{
 	{"synchronous", "full", "2"},
 	{"journal_size_limit", "67108864", "67108864"},
 	{"busy_timeout", "10000", "10000"},
-	{"wal_autocheckpoint", "4000", "4000"},
+	{"wal_autocheckpoint", strconv.Itoa(autocheckpoint), strconv.Itoa(autocheckpoint)},
 	{"foreign_keys", "on", "1"},
 	{"trusted_schema", "off", "0"},
 	{"cache_size", "-16384", "-16384"},

@@ -156,6 +156,7 @@ func (s *Store) write() {
 			}
 		}
 		s.commit(batch)
+		s.carryRest()
 		many = len(batch) > 1
 		clear(batch)
 	}
@@ -177,6 +178,7 @@ func (s *Store) commit(batch []*step) {
 		return
 	}
 	s.chain = done.chain
+	s.countLog()
 	s.steps.Add(uint64(len(batch)))
 	s.batches.Add(1)
 	s.lastCommit.Store(s.now())
