@@ -7,7 +7,7 @@ import (
 )
 
 // syncSlices is into how many parts a file is cut to be synced.
-const syncSlices = 32
+const syncSlices = 128
 
 // syncInSlices has the changed pages of a file written to the disk, part after
 // part. The log of the writer waits for the disk behind one part, where behind
