@@ -25,7 +25,7 @@ var writerPragmas = []pragma{
 	{"wal_autocheckpoint", strconv.Itoa(autocheckpoint), strconv.Itoa(autocheckpoint)},
 	{"foreign_keys", "on", "1"},
 	{"trusted_schema", "off", "0"},
-	{"cache_size", "-16384", "-16384"},
+	{"cache_size", strconv.Itoa(-ownCache), strconv.Itoa(-ownCache)},
 }
 
 var readerPragmas = []pragma{

@@ -77,7 +77,7 @@ func openStore(file string, rows int, keys bool) (*store, error) {
 		return nil, err
 	}
 	for _, q := range []string{
-		"PRAGMA journal_mode=wal", "PRAGMA synchronous=full", "PRAGMA cache_size=-16384",
+		"PRAGMA journal_mode=wal", "PRAGMA synchronous=full", "PRAGMA cache_size=-65536",
 		"CREATE TABLE IF NOT EXISTS sessions (id " + map[bool]string{false: "INTEGER", true: "BLOB"}[keys] + " NOT NULL PRIMARY KEY, gen INTEGER NOT NULL, moved INTEGER NOT NULL)",
 	} {
 		if _, err := c.ExecContext(ctx, q); err != nil {
