@@ -85,6 +85,9 @@ func (s *Store) Snapshot(ctx context.Context) (dump.Snapshot, error) {
 	return v, nil
 }
 
+// autocheckpoint is after how many pages of log the writer carries it over.
+const autocheckpoint = 4000
+
 func (s *Store) checkpointEvery(ctx context.Context, pages int) error {
 	return s.single(ctx, func(t *tx) error {
 		var got int
@@ -174,13 +177,14 @@ func (v *dumpView) Close() error {
 // carryOver brings the log into the file on a connection of its own, while the
 // writer goes on, until little is left for the writer to do at a stroke.
 func (s *Store) carryOver() error {
-	c, err := s.openCarrier()
+	ctx := context.Background()
+	c, err := openConn(ctx, s.path, readerPragmas[:2])
 	if err != nil {
 		return err
 	}
 	for range 100 {
-		var all bool
-		if all, err = c.checkpoint(); err != nil || all {
+		var busy, log, done int
+		if err = c.row("PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &log, &done); err != nil || log-done <= autocheckpoint/4 {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -190,7 +194,7 @@ func (s *Store) carryOver() error {
 	if s.loading.Load() {
 		every = loadCheckpoint
 	}
-	if cerr := s.checkpointEvery(context.Background(), every); !errors.Is(cerr, errClosed) {
+	if cerr := s.checkpointEvery(ctx, every); !errors.Is(cerr, errClosed) {
 		err = errors.Join(err, cerr)
 	}
 	return err

@@ -11,9 +11,6 @@
 // fail the whole batch with core.ErrStoreUnavailable. Nothing in memory (audit
 // head, news for followers, counters) changes before COMMIT.
 //
-// What stands in the log is carried over into the file beside the writer, by a
-// goroutine on a connection of its own (carry.go).
-//
 // Reading methods use a small pool of connections of their own and see what is
 // committed. Refreshes that need no write are answered there.
 //

@@ -34,13 +34,10 @@ type Config struct {
 
 // Store is a data directory opened by this process.
 type Store struct {
-	log  *slog.Logger
-	now  func() int64
-	path string
-	lock *os.File
-	// file is the database, to be synced. It is closed after all connections:
-	// with it go the locks that they hold for this process.
-	file    *os.File
+	log     *slog.Logger
+	now     func() int64
+	path    string
+	lock    *os.File
 	created bool
 
 	readers chan *conn // nil entries are connections not yet opened
@@ -53,12 +50,10 @@ type Store struct {
 	tended  chan struct{} // closed when tend is done
 	room    roominess
 	changes chan struct{}
-	carrier carrier
 
 	// The writer goroutine's own, after Open.
 	writer *conn
 	chain  chainHead
-	logged int // pages since the log was last to be carried over
 
 	dumps          sync.WaitGroup // views open for a dump
 	steps, batches atomic.Uint64
@@ -95,7 +90,6 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		closing: make(chan struct{}),
 		tended:  make(chan struct{}),
 		changes: make(chan struct{}, 1),
-		carrier: newCarrier(),
 	}
 	if err := s.open(ctx, dir, cfg.Create); err != nil {
 		_ = s.release() // the first error tells more
@@ -112,7 +106,6 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	go s.write()
 	go s.tend()
-	go s.carryLog()
 	return s, nil
 }
 
@@ -161,8 +154,10 @@ func (s *Store) openFile(dir string, create bool) error {
 	if err != nil {
 		return fmt.Errorf("opening the store: %w", err)
 	}
-	s.file = f
 	info, err := f.Stat()
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
 	if err != nil {
 		return fmt.Errorf("opening the store: %w", err)
 	}
@@ -317,7 +312,6 @@ func (s *Store) Close() error {
 	close(s.queue)
 	s.gate.Unlock()
 	<-s.tended
-	<-s.carrier.done
 	<-s.written
 	s.dumps.Wait()
 	for range readersMax { // each comes back when its reader is done
@@ -333,9 +327,6 @@ func (s *Store) release() error {
 	var errs []error
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())
-	}
-	if s.file != nil {
-		errs = append(errs, s.file.Close())
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())

@@ -156,7 +156,6 @@ func (s *Store) write() {
 			}
 		}
 		s.commit(batch)
-		s.carryRest()
 		many = len(batch) > 1
 		clear(batch)
 	}
@@ -178,7 +177,6 @@ func (s *Store) commit(batch []*step) {
 		return
 	}
 	s.chain = done.chain
-	s.countLog()
 	s.steps.Add(uint64(len(batch)))
 	s.batches.Add(1)
 	s.lastCommit.Store(s.now())
