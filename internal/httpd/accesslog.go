@@ -2,7 +2,6 @@ package httpd
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -15,32 +14,17 @@ import (
 type Observation struct {
 	Method   string
 	Route    string // the route's name or pattern, "" when none was set
-	Status   int    // 0 when the connection was aborted or taken over; else see StatusClientLeft
+	Status   int    // 0 when the connection was aborted or taken over
 	Bytes    int64
 	Duration time.Duration
-}
-
-// StatusClientLeft is what a request counts as, and is logged as, whose client
-// had closed its connection, or its half of it, before the answer was there,
-// and which therefore was 503: the store gives up what nobody waits for. nginx
-// calls it the same.
-const StatusClientLeft = 499
-
-var errShutdown = errors.New("httpd: the time for an orderly shutdown is over")
-
-// clientLeft reports whether the request was given up for the sake of its
-// client alone: neither because its time was over, when net/http takes the end
-// of the read deadline for the end of the connection, nor because we end.
-func (st *requestState) clientLeft() bool {
-	return st.Context.Err() != nil && !st.late && !errors.Is(context.Cause(st.Context), errShutdown)
 }
 
 // maxLoggedPath bounds what a stranger's path can add to the log.
 const maxLoggedPath = 256
 
 // finish notes a request that is over: for metrics, and in the access log.
-func (f *Front) finish(w *responseWriter, r *http.Request, st *requestState, start time.Time) {
-	took, info := f.Now().Sub(start), &st.info
+func (f *Front) finish(w *responseWriter, r *http.Request, info *RequestInfo, start time.Time) {
+	took := f.Now().Sub(start)
 	route := info.Route
 	if route == "" {
 		route = routePattern(r)
@@ -48,9 +32,6 @@ func (f *Front) finish(w *responseWriter, r *http.Request, st *requestState, sta
 	status := w.status
 	if status == 0 && !w.hijacked && r.Context().Err() == nil {
 		status = http.StatusOK // net/http sends it for a handler that wrote nothing
-	}
-	if status == http.StatusServiceUnavailable && st.clientLeft() {
-		status = StatusClientLeft
 	}
 	if f.Observe != nil {
 		f.Observe(Observation{Method: knownMethod(r.Method), Route: route, Status: status, Bytes: w.bytes, Duration: took})

@@ -44,7 +44,6 @@ type requestState struct {
 	logger *slog.Logger
 	pace   pace
 	writer responseWriter
-	late   bool // the time for the request was over
 }
 
 // Value implements context.Context.
@@ -127,7 +126,7 @@ func (f Front) Wrap(next http.Handler) http.Handler {
 		if r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody {
 			r.Body = st.pace.body(r.Body)
 		}
-		defer func() { f.finish(rw, r, st, start) }()
+		defer func() { f.finish(rw, r, &st.info, start) }()
 		defer recoverFront(rw, r)
 		if wrong := h2Malformed(r); wrong != "" {
 			WriteProblem(rw, http.StatusBadRequest, "", "", wrong, nil)

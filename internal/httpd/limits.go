@@ -101,7 +101,4 @@ func serveUntil(w http.ResponseWriter, r *http.Request, d time.Duration, serve f
 	_ = rc.SetReadDeadline(now.Add(d))
 	_ = rc.SetWriteDeadline(now.Add(d + writeSlack))
 	serve(r.WithContext(ctx))
-	if st := stateOf(r); st != nil && time.Since(now) >= d {
-		st.late = true
-	}
 }

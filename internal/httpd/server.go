@@ -168,8 +168,8 @@ func isLoopback(addr string) bool {
 // build makes the http.Servers. They share a base context that ends when the
 // time for an orderly shutdown is over, so that endless streams end too.
 func (s *Server) build() {
-	base, cancel := context.WithCancelCause(context.Background())
-	s.baseCancel = func() { cancel(errShutdown) }
+	base, cancel := context.WithCancel(context.Background())
+	s.baseCancel = cancel
 	front := s.cfg.Front
 	front.track = s.TrackHijacked
 	s.public = &group{srv: s.newServer(base, front.Wrap(s.cfg.Public)), tls: s.certs != nil}
