@@ -139,8 +139,16 @@ func compareLogs(known, has []Fact, highest, now int64) (lost, news []Fact) {
 	return lost, news
 }
 
-// sameEnd is what a fact ends, and nothing else of it.
-func sameEnd(f *Fact) Fact { return Fact{Kind: f.Kind, Subject: f.Subject, Spare: f.Spare} }
+// sameEnd is what a fact ends, and what it does to the row of its subject: who
+// logs out twice has not added again that he was disabled.
+func sameEnd(f *Fact) Fact {
+	same := Fact{Kind: f.Kind, Subject: f.Subject, Spare: f.Spare}
+	var does subjectEnd
+	if does.add(f); does.disabled || does.deleted || does.password || does.compromis {
+		same.Reason = f.Reason
+	}
+	return same
+}
 
 // rewind says that the log ends earlier than was heard.
 func (r *revocations) rewind(last int64) {
