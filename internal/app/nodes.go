@@ -163,14 +163,15 @@ func (e *engine) keysUnheard() bool {
 const pollKeys = 2 * time.Second
 
 // keySpread waits until other nodes know a new key: they are told of it, and who
-// cannot hear polls. One that can do neither for so long does not answer 401 to
-// what it does not know (see Keyring.Fault). nil where there are no other nodes.
+// cannot hear notices that and polls. One whose reading fails does not answer
+// 401 to what it does not know (see Keyring.Fault). nil where there are no other
+// nodes.
 func (e *engine) keySpread() func(context.Context) error {
 	if e.postgres() == nil {
 		return nil
 	}
 	return func(ctx context.Context) error {
-		t := time.NewTimer(pollKeys + time.Second)
+		t := time.NewTimer(postgres.Silence + pollKeys + time.Second)
 		defer t.Stop()
 		select {
 		case <-t.C:

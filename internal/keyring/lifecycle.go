@@ -226,18 +226,24 @@ const spreadMS = 60_000
 
 // spread waits until the other nodes have read a key that is to sign: what it
 // signs on this node, a refresh token say, another would call forged meanwhile,
-// and an honest client would be logged out. Others may change keys while it waits.
+// and an honest client would be logged out. Others may change keys while it
+// waits; when another signs by then, nothing was decided about that one.
 func (k *Keyring) spread(ctx context.Context, next *entry) error {
 	if age := k.cfg.Now() - next.row.CreatedAt; k.cfg.Spread == nil || age >= spreadMS {
 		return nil
 	}
+	before := k.ActiveKey(next.row.Set)
 	k.change.Unlock()
-	defer k.change.Lock()
-	if err := k.cfg.Spread(ctx); err != nil {
+	err := k.cfg.Spread(ctx)
+	k.change.Lock()
+	if err != nil {
 		return &core.Error{
 			Code: core.Unavailable, Reason: "cut off while other nodes learn of a key", Err: err,
 			Message: "The new key does not sign yet: the other nodes were still to learn of it; try again",
 		}
+	}
+	if k.ActiveKey(next.row.Set) != before {
+		return core.Errorf(core.Conflict, "the keys of %s were changed meanwhile; look which of them signs before trying again", setName(next.row.Set))
 	}
 	return nil
 }

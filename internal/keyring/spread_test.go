@@ -88,6 +88,19 @@ func TestOtherNodesKnowWhatSigns(t *testing.T) {
 	if err != nil || waits != 1 || step.Retired != before || len(rows.rows) != 7 {
 		t.Errorf("%+v, %v, waited %d times, %d keys", step, err, waits, len(rows.rows))
 	}
+	// Of two at once one says that the other was there first: it must not name the
+	// new key as the one that is over.
+	r.cfg.Spread = func(ctx context.Context) error {
+		r.cfg.Spread = nil
+		var err error
+		step, err = r.Rotate(ctx, refreshSet, "operator:0")
+		return err
+	}
+	second, err := r.Rotate(t.Context(), refreshSet, "operator:0")
+	wantCode(t, err, core.Conflict)
+	if second != nil || r.ActiveKey(refreshSet) != step.Activated {
+		t.Errorf("%+v, and %s signs", second, r.ActiveKey(refreshSet))
+	}
 	// In an emergency nobody is waited for.
 	r.cfg.Spread = func(context.Context) error { t.Error("an emergency waits"); return nil }
 	if _, err := r.Replace(t.Context(), step.Activated, "operator:0"); err != nil {

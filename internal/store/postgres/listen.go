@@ -19,10 +19,12 @@ const (
 	newsBeat = "beat" // nothing: we listen for our own, to know that the channel works
 )
 
+// Silence is how long a node may not notice that it hears nothing: our own
+// beats, one a second, may be missing for so long before the channel is thought
+// dead and made anew.
+const Silence = 4 * time.Second
+
 const (
-	// silence is how long our own beats, one a second, may be missing before
-	// the channel is thought dead and made anew.
-	silence = 4 * time.Second
 	// listenRetry is how long a new try waits, at most.
 	listenRetry = 5 * time.Second
 )
@@ -81,7 +83,7 @@ func (s *Store) listenOnce(ctx context.Context) error {
 	s.ears.heard.Store(steadyMS() + 1) // above 0 from now on
 	for {
 		// The beats of this node arrive once a second, unless the channel is dead.
-		left := silence - time.Duration(steadyMS()-s.ears.heard.Load())*time.Millisecond
+		left := Silence - time.Duration(steadyMS()-s.ears.heard.Load())*time.Millisecond
 		wait, cancel := context.WithTimeout(ctx, max(left, 0))
 		n, err := c.WaitForNotification(wait)
 		cancel()
