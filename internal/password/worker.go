@@ -219,6 +219,9 @@ type answer struct {
 
 func (w *worker) do(jobs []job) (a answer) {
 	a.err = errors.Join(w.out.Encode(jobs), w.in.Decode(&a.done))
+	if a.err == nil && len(a.done) != len(jobs) {
+		a.err = fmt.Errorf("a worker answered %d of %d jobs", len(a.done), len(jobs))
+	}
 	return a
 }
 
