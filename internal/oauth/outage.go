@@ -1,6 +1,8 @@
 package oauth
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"sync"
 
@@ -38,6 +40,9 @@ func (o *outages) due(now int64) (left int, due bool) {
 func (h *Handler) failed(r *http.Request, what string, err error) {
 	attrs := []any{"err", err, "request_id", httpd.Info(r).ID}
 	if core.CodeOf(err).Is(core.Unavailable) {
+		if errors.Is(r.Context().Err(), context.Canceled) {
+			return // whoever breaks off requests must not take the lines of others
+		}
 		left, due := h.outages.due(h.cfg.Now())
 		if !due {
 			return
