@@ -85,8 +85,10 @@ func (s *Store) Snapshot(ctx context.Context) (dump.Snapshot, error) {
 	return v, nil
 }
 
-// autocheckpoint is after how many pages of log the writer carries it over.
-const autocheckpoint = 4000
+// autocheckpoint is after how many pages of log the writer carries it over: 64
+// MiB. What is written again meanwhile goes over once, and the disk syncs much
+// at once more cheaply than little often (docs/decisions/sqlite-log.md).
+const autocheckpoint = 16_000
 
 func (s *Store) checkpointEvery(ctx context.Context, pages int) error {
 	return s.single(ctx, func(t *tx) error {

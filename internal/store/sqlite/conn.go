@@ -22,10 +22,9 @@ var writerPragmas = []pragma{
 	{"synchronous", "full", "2"},
 	{"journal_size_limit", "67108864", "67108864"},
 	{"busy_timeout", "10000", "10000"},
-	{"wal_autocheckpoint", "4000", "4000"},
+	{"wal_autocheckpoint", strconv.Itoa(autocheckpoint), strconv.Itoa(autocheckpoint)},
 	{"foreign_keys", "on", "1"},
 	{"trusted_schema", "off", "0"},
-	{"cache_size", strconv.Itoa(-ownCache), strconv.Itoa(-ownCache)},
 }
 
 var readerPragmas = []pragma{

@@ -28,9 +28,6 @@ const (
 	// While loading, the writer's cache, in KiB, and after how many pages of log
 	// it is carried over: what is written again meanwhile goes over once.
 	loadCache, loadCheckpoint = 131_072, 32_768
-	// ownCache is the writer's cache at other times. It fills as pages are used,
-	// and holds all but the leaves of ten million sessions and as many keys.
-	ownCache = 65_536
 )
 
 // pace sets the writer's cache, in KiB, and its checkpoints, in pages. A writer

@@ -30,6 +30,8 @@ type Config struct {
 	// Ballast is how many bytes of the disk are kept back for steps that end
 	// something; 0 keeps none.
 	Ballast int64
+	// Cache is the writer's page cache in KiB; 0 is a share of the memory.
+	Cache int
 }
 
 // Store is a data directory opened by this process.
@@ -39,6 +41,7 @@ type Store struct {
 	path    string
 	lock    *os.File
 	created bool
+	cache   int // the writer's, in KiB
 
 	readers chan *conn // nil entries are connections not yet opened
 
@@ -84,12 +87,16 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		log:     cfg.Logger,
 		now:     cfg.Now,
 		path:    filepath.Join(dir, FileName),
+		cache:   cfg.Cache,
 		readers: make(chan *conn, readersMax),
 		queue:   make(chan *step, queueMax),
 		written: make(chan struct{}),
 		closing: make(chan struct{}),
 		tended:  make(chan struct{}),
 		changes: make(chan struct{}, 1),
+	}
+	if s.cache == 0 {
+		s.cache = cacheSize(memoryBytes())
 	}
 	if err := s.open(ctx, dir, cfg.Create); err != nil {
 		_ = s.release() // the first error tells more
@@ -124,7 +131,7 @@ func (s *Store) open(ctx context.Context, dir string, create bool) error {
 	if err := s.openFile(dir, create); err != nil {
 		return err
 	}
-	if s.writer, err = openConn(ctx, s.path, writerPragmas); err != nil {
+	if s.writer, err = s.openWriter(ctx); err != nil {
 		return fmt.Errorf("opening %s: %w", s.path, err)
 	}
 	if err := s.migrate(ctx); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 
 	"github.com/sallyport/sallyport/internal/core"
 )
@@ -282,7 +283,7 @@ func (s *Store) begin() error {
 		_ = s.writer.close() // it is given up
 		s.writer = nil
 	}
-	w, err := openConn(context.Background(), s.path, writerPragmas)
+	w, err := s.openWriter(context.Background())
 	if err != nil {
 		return err
 	}
@@ -292,4 +293,9 @@ func (s *Store) begin() error {
 	}
 	s.writer = w
 	return nil
+}
+
+// openWriter opens a connection that writes.
+func (s *Store) openWriter(ctx context.Context) (*conn, error) {
+	return openConn(ctx, s.path, append(slices.Clip(writerPragmas), cachePragma(s.cache)))
 }
