@@ -395,7 +395,7 @@ func sessionKey(i, n int64) (key []byte, sum [32]byte) {
 // over says which of the sessions are.
 func (s *scale) over(sum [32]byte) bool { return int(binary.BigEndian.Uint16(sum[12:]))%100 < s.ended }
 
-// dress describes the server of a store, its floor, and their clients.
+// dress describes the server of a store and its clients.
 func (s *scale) dress(one *sized) (err error) {
 	mounts := s.seed.Args[slices.Index(s.seed.Args, "--mounts")+1]
 	args := []string{"--mounts", mounts, "--issuer", "https://auth.example", "--sessions-max-per-subject", "1000"}
@@ -412,15 +412,18 @@ func (s *scale) dress(one *sized) (err error) {
 		}
 		return r
 	})
-	rows := max(one.Sessions, int64(s.chains))
-	one.floorRovers = clientsOf(s.n, func(c int) client {
+	return nil
+}
+
+// floorRovers are clients of a floor whose table has so many rows.
+func (s *scale) floorRovers(rows int64) []client {
+	return clientsOf(s.n, func(c int) client {
 		r := &rover{}
 		for i := c; i < s.chains; i += s.n {
 			r.chains = append(r.chains, &chain{path: "/rotate", token: fmt.Appendf(nil, "new.%d", int64(i)*rows/int64(s.chains)), must: []byte(`"access_token":"`)})
 		}
 		return r
 	})
-	return nil
 }
 
 // rover follows many chains in turn.

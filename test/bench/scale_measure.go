@@ -29,7 +29,7 @@ func (s *scale) measureAll(ctx context.Context) error {
 		return err
 	}
 	for _, one := range s.sized {
-		if err := s.startBoth(ctx, one); err != nil {
+		if err := s.startAll(ctx, one); err != nil {
 			return fmt.Errorf("%d sessions: %w", one.Sessions, err)
 		}
 	}
@@ -41,22 +41,21 @@ func (s *scale) measureAll(ctx context.Context) error {
 				return fmt.Errorf("%d sessions: %w", one.Sessions, err)
 			}
 			one.runs = append(one.runs, f)
-			if one.floor == nil {
-				continue
+			for _, floor := range one.floors {
+				s.say("run %d of %d: floor of %d rows", run+1, s.runs, one.Sessions)
+				if f, err = s.load1(ctx, floor.Process, addressOf(floor.Probe), floor.rovers); err != nil {
+					return fmt.Errorf("floor of %d rows: %w", one.Sessions, err)
+				}
+				floor.runs = append(floor.runs, f)
 			}
-			s.say("run %d of %d: floor of %d rows", run+1, s.runs, one.Sessions)
-			if f, err = s.load1(ctx, one.floor, addressOf(one.floor.Probe), one.floorRovers); err != nil {
-				return fmt.Errorf("floor of %d rows: %w", one.Sessions, err)
-			}
-			one.bare = append(one.bare, f)
 		}
 	}
 	for _, one := range s.sized {
 		one.Rotation = byValue(one.runs)
 		one.OfEmpty = one.Rotation.Value / byValue(s.sized[0].runs).Value
-		if one.floor != nil {
-			one.Floor = byValue(one.bare)
-			one.OfFloor = one.Rotation.Value / one.Floor.Value
+		if len(one.floors) == 2 {
+			one.Floor, one.Tuned = byValue(one.floors[0].runs), byValue(one.floors[1].runs)
+			one.OfFloor, one.OfTuned = one.Rotation.Value/one.Floor.Value, one.Rotation.Value/one.Tuned.Value
 		}
 		m, err := one.server.Memory()
 		if err != nil {
@@ -64,8 +63,8 @@ func (s *scale) measureAll(ctx context.Context) error {
 		}
 		one.LoadedMB = megabytes(m.RSS)
 		one.server.Stop()
-		if one.floor != nil {
-			one.floor.Stop()
+		for _, floor := range one.floors {
+			floor.Stop()
 		}
 	}
 	return nil
@@ -80,8 +79,11 @@ func (s *scale) load1(ctx context.Context, p *sut.Process, addr string, clients 
 	return r.figure(), err
 }
 
-// startBoth starts a store's server, and its floor; there is one for SQLite.
-func (s *scale) startBoth(ctx context.Context, one *sized) error {
+// tuning is what our store tells SQLite, on a machine with memory enough.
+var tuning = []string{"-cache", "262144", "-log", "16000"}
+
+// startAll starts a store's server, and its floors; there are some for SQLite.
+func (s *scale) startAll(ctx context.Context, one *sized) error {
 	if err := s.dress(one); err != nil {
 		return err
 	}
@@ -99,18 +101,30 @@ func (s *scale) startBoth(ctx context.Context, one *sized) error {
 	if s.store != "sqlite" {
 		return nil
 	}
+	for i, more := range [][]string{nil, tuning} {
+		if err := s.startFloor(ctx, one, fmt.Sprintf("floor-%d.db", i), more); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startFloor starts a floor on a table of its own: two on one would each make
+// the other's cache worthless.
+func (s *scale) startFloor(ctx context.Context, one *sized, name string, more []string) error {
 	ports, err := sut.FreePorts(1)
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(one.dir, "floor.db")
-	args := []string{"-db", file, "-rows", fmt.Sprint(max(one.Sessions, int64(s.chains))), "-keys"}
-	s.say("filling the floor of %d rows", one.Sessions)
+	rows := max(one.Sessions, int64(s.chains))
+	args := append([]string{"-db", filepath.Join(one.dir, name), "-rows", fmt.Sprint(rows), "-keys"}, more...)
+	s.say("filling a floor of %d rows", one.Sessions)
 	if out, err := exec.CommandContext(ctx, s.binaries["floor"], append(args, "-fill")...).CombinedOutput(); err != nil {
 		return fmt.Errorf("filling the floor: %w: %s", err, out)
 	}
-	one.floor = s.process("floor", ports[0], append(args, "-listen", ports[0])...)
-	return s.run(ctx, one.floor)
+	floor := &bareServer{Process: s.process("floor", ports[0], append(args, "-listen", ports[0])...), rovers: s.floorRovers(rows)}
+	one.floors = append(one.floors, floor)
+	return s.run(ctx, floor.Process)
 }
 
 // purged is what purging did.

@@ -48,7 +48,7 @@ func (s *scale) bareStores(ctx context.Context) error {
 
 // bareFloor runs the floor's own loop, which answers in JSON.
 func (s *scale) bareFloor(ctx context.Context, one *sized, more ...string) (figure, error) {
-	name, db := "floor", filepath.Join(one.dir, "floor.db")
+	name, db := "floor", filepath.Join(one.dir, "floor-0.db")
 	args := []string{"-keys"}
 	if s.store == "postgres" {
 		name, db, args = "pgfloor", one.floorDSN, nil

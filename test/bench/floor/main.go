@@ -1,8 +1,8 @@
 // Command floor is what the machine allows: an HTTP server that does the least
 // that a measured request must, with bare cryptography and a bare store.
 //
-//	floor -listen ADDR [-db FILE [-rows N] [-keys] [-fill]] [-upstream URL]
-//	floor -db FILE [-rows N] [-keys] -loop 10s [-n 16] [-chains 1000]
+//	floor -listen ADDR [-db FILE [-rows N] [-keys] [-cache KIB] [-log PAGES] [-fill]] [-upstream URL]
+//	floor -db FILE [-rows N] [-keys] [-cache KIB] [-log PAGES] -loop 10s [-n 16] [-chains 1000]
 //
 // The second moves rows with no server around the store, and says how many.
 // POST /fixed reads a form and answers 600 bytes. POST /mac checks one HMAC and
@@ -41,15 +41,18 @@ func main() {
 	db := flag.String("db", "", "SQLite file for /rotate")
 	upstream := flag.String("upstream", "", "URL behind /proxied")
 	slots := flag.Int("slots", 1, "hashes at once")
-	rows := flag.Int("rows", 1000, "sessions in the file")
-	keys := flag.Bool("keys", false, "sessions have keys of 16 bytes, in an index, and not numbers")
+	var t table
+	flag.Int64Var(&t.rows, "rows", 1000, "sessions in the file")
+	flag.BoolVar(&t.keys, "keys", false, "sessions have keys of 16 bytes, in an index, and not numbers")
+	flag.IntVar(&t.cache, "cache", 0, "page cache, in KiB; 0 = as SQLite comes")
+	flag.IntVar(&t.log, "log", 0, "pages of log before it is carried over; 0 = as SQLite comes")
 	only := flag.Bool("fill", false, "make the file of sessions and end")
 	length := flag.Duration("loop", 0, "move rows for so long, without a server, and end")
 	n := flag.Int("n", 16, "moves at once")
 	chains := flag.Int("chains", 1000, "rows that are moved")
 	flag.Parse()
 	if *only || *length > 0 {
-		s, err := openStore(*db, *rows, *keys)
+		s, err := openStore(*db, t)
 		if err == nil && *length > 0 {
 			err = s.loop(*length, *n, *chains, os.Stdout)
 		}
@@ -59,7 +62,7 @@ func main() {
 		}
 		return
 	}
-	mux, err := routes(*db, *rows, *keys, *slots, *upstream)
+	mux, err := routes(*db, t, *slots, *upstream)
 	if err == nil {
 		err = http.ListenAndServe(*listen, mux)
 	}
@@ -67,7 +70,7 @@ func main() {
 	os.Exit(1)
 }
 
-func routes(db string, rows int, keys bool, slots int, upstream string) (*http.ServeMux, error) {
+func routes(db string, t table, slots int, upstream string) (*http.ServeMux, error) {
 	mux := http.NewServeMux()
 	fixed := []byte(`{"access_token":"` + strings.Repeat("x", 580) + `"}`)
 	mux.HandleFunc("GET /ready", func(http.ResponseWriter, *http.Request) {})
@@ -90,7 +93,7 @@ func routes(db string, rows int, keys bool, slots int, upstream string) (*http.S
 	}
 	mux.HandleFunc("POST /mac", f.refresh(func(session) error { return nil }, 1, 0))
 	if db != "" {
-		s, err := openStore(db, rows, keys)
+		s, err := openStore(db, t)
 		if err != nil {
 			return nil, err
 		}

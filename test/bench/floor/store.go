@@ -13,11 +13,21 @@ import (
 )
 
 // store is one table of sessions and one goroutine that writes, many moves in
-// one transaction.
+// one transaction: by one conditional update that gives back where the row
+// stands, through database/sql, with SQLite as it comes.
 type store struct {
 	moves chan move
-	rows  int64
-	keys  bool
+	table
+}
+
+// table says what a store's table is like.
+type table struct {
+	rows int64
+	keys bool // of 16 bytes, in an index; else numbers
+	// cache, in KiB, and log, in pages, are what SQLite is told of its page cache
+	// and of the log's length before it is carried over; 0 leaves what it has by
+	// itself, 2000 KiB and 1000 pages.
+	cache, log int
 }
 
 // id is what the table knows a row by: its number, or a key of 16 bytes that
@@ -43,7 +53,7 @@ func (s *store) fill(ctx context.Context, c *sql.Conn) error {
 		if err != nil {
 			return err
 		}
-		st, err := tx.PrepareContext(ctx, "INSERT INTO sessions VALUES (?, 0, 0)")
+		st, err := tx.PrepareContext(ctx, "INSERT INTO sessions VALUES (?, zeroblob(32), 0, 0)")
 		if err != nil {
 			return errors.Join(err, tx.Rollback())
 		}
@@ -66,7 +76,7 @@ type move struct {
 
 var errStale = errors.New("the session stands elsewhere")
 
-func openStore(file string, rows int, keys bool) (*store, error) {
+func openStore(file string, t table) (*store, error) {
 	ctx := context.Background()
 	db, err := sql.Open("sqlite", file)
 	if err != nil {
@@ -76,15 +86,23 @@ func openStore(file string, rows int, keys bool) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, q := range []string{
-		"PRAGMA journal_mode=wal", "PRAGMA synchronous=full", "PRAGMA cache_size=-65536",
-		"CREATE TABLE IF NOT EXISTS sessions (id " + map[bool]string{false: "INTEGER", true: "BLOB"}[keys] + " NOT NULL PRIMARY KEY, gen INTEGER NOT NULL, moved INTEGER NOT NULL)",
-	} {
+	setUp := []string{
+		"PRAGMA journal_mode=wal", "PRAGMA synchronous=full",
+		"CREATE TABLE IF NOT EXISTS sessions (id " + map[bool]string{false: "INTEGER", true: "BLOB"}[t.keys] +
+			" NOT NULL PRIMARY KEY, cur BLOB NOT NULL, gen INTEGER NOT NULL, moved INTEGER NOT NULL)",
+	}
+	if t.cache > 0 {
+		setUp = append(setUp, fmt.Sprintf("PRAGMA cache_size=-%d", t.cache))
+	}
+	if t.log > 0 {
+		setUp = append(setUp, fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", t.log))
+	}
+	for _, q := range setUp {
 		if _, err := c.ExecContext(ctx, q); err != nil {
 			return nil, fmt.Errorf("%s: %w", q, err)
 		}
 	}
-	s := &store{moves: make(chan move, 1024), rows: int64(rows), keys: keys}
+	s := &store{moves: make(chan move, 1024), table: t}
 	if err := s.fill(ctx, c); err != nil {
 		return nil, err
 	}
@@ -93,7 +111,7 @@ func openStore(file string, rows int, keys bool) (*store, error) {
 		return nil, fmt.Errorf("synchronous is %d, want 2 (full): %w", level, err)
 	}
 	stmts := make([]*sql.Stmt, 3)
-	for i, q := range []string{"BEGIN IMMEDIATE", "UPDATE sessions SET gen = gen+1, moved = ?1 WHERE id = ?2 AND gen <= ?3", "COMMIT"} {
+	for i, q := range []string{"BEGIN IMMEDIATE", "UPDATE sessions SET gen = gen+1, moved = ?1 WHERE id = ?2 AND gen <= ?3 RETURNING gen", "COMMIT"} {
 		if stmts[i], err = c.PrepareContext(ctx, q); err != nil {
 			return nil, err
 		}
@@ -121,11 +139,10 @@ func (s *store) write(begin, update, commit *sql.Stmt) {
 			if err != nil {
 				break
 			}
-			var res sql.Result
-			if res, err = update.Exec(time.Now().UnixMilli(), s.id(batch[i].row), batch[i].gen); err == nil {
-				if n, _ := res.RowsAffected(); n != 1 { // this driver always knows
-					results[i] = errStale
-				}
+			var gen int64
+			err = update.QueryRow(time.Now().UnixMilli(), s.id(batch[i].row), batch[i].gen).Scan(&gen)
+			if errors.Is(err, sql.ErrNoRows) {
+				results[i], err = errStale, nil
 			}
 		}
 		if err == nil {
