@@ -1,11 +1,11 @@
 package httpd
 
 import (
+	"container/list"
 	"crypto/tls"
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 )
@@ -26,14 +26,21 @@ type connLimit struct {
 	mu    sync.Mutex
 	cond  *sync.Cond
 	open  map[*limitedConn]struct{}
-	peers map[netip.Addr]int
-	idle  []*limitedConn // longest idle first
+	peers map[netip.Addr]*peerConns
+	idle  list.List // of *limitedConn, longest idle first
 	done  bool
 	told  time.Time
 }
 
+// peerConns are the connections of one peer, which may have very many: under
+// the lock nothing searches through them.
+type peerConns struct {
+	open int
+	idle list.List // of *limitedConn, longest idle first
+}
+
 func newConnLimit(n, perPeer int, exempt func(netip.Addr) bool) *connLimit {
-	l := &connLimit{max: n, perPeer: perPeer, exempt: exempt, open: map[*limitedConn]struct{}{}, peers: map[netip.Addr]int{}}
+	l := &connLimit{max: n, perPeer: perPeer, exempt: exempt, open: map[*limitedConn]struct{}{}, peers: map[netip.Addr]*peerConns{}}
 	l.cond = sync.NewCond(&l.mu)
 	return l
 }
@@ -90,26 +97,30 @@ const (
 func (l *connLimit) admit(c *limitedConn) admission {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.peer.IsValid() && l.peers[c.peer] >= l.perPeer {
-		i := slices.IndexFunc(l.idle, func(o *limitedConn) bool { return o.peer == c.peer })
-		if i < 0 {
+	if p := l.peers[c.peer]; p != nil && p.open >= l.perPeer {
+		longest := p.idle.Front()
+		if longest == nil {
 			return tooMany
 		}
-		l.sacrifice(l.idle[i])
+		l.sacrifice(longest.Value.(*limitedConn))
 	}
 	for len(l.open) >= l.max && !l.done {
-		if len(l.idle) == 0 {
+		longest := l.idle.Front()
+		if longest == nil {
 			l.cond.Wait()
 			continue
 		}
-		l.sacrifice(l.idle[0])
+		l.sacrifice(longest.Value.(*limitedConn))
 	}
 	if l.done {
 		return closing
 	}
 	l.open[c] = struct{}{}
 	if c.peer.IsValid() {
-		l.peers[c.peer]++
+		if l.peers[c.peer] == nil {
+			l.peers[c.peer] = &peerConns{}
+		}
+		l.peers[c.peer].open++
 	}
 	return admitted
 }
@@ -169,8 +180,10 @@ func (l *connLimit) state(c net.Conn, s http.ConnState) {
 	l.unidle(lc)
 	lc.used = lc.used || s != http.StateNew
 	if s == http.StateIdle {
-		lc.idle = true
-		l.idle = append(l.idle, lc)
+		lc.idle = l.idle.PushBack(lc)
+		if p := l.peers[lc.peer]; p != nil {
+			lc.peerIdle = p.idle.PushBack(lc)
+		}
 		l.cond.Signal()
 	}
 }
@@ -182,8 +195,8 @@ func (l *connLimit) forget(c *limitedConn) {
 	}
 	l.unidle(c)
 	delete(l.open, c)
-	if c.peer.IsValid() {
-		if l.peers[c.peer]--; l.peers[c.peer] == 0 {
+	if p := l.peers[c.peer]; p != nil {
+		if p.open--; p.open == 0 {
 			delete(l.peers, c.peer)
 		}
 	}
@@ -191,24 +204,24 @@ func (l *connLimit) forget(c *limitedConn) {
 }
 
 func (l *connLimit) unidle(c *limitedConn) {
-	if !c.idle {
+	if c.idle == nil {
 		return
 	}
-	c.idle = false
-	for i, o := range l.idle {
-		if o == c {
-			l.idle = append(l.idle[:i], l.idle[i+1:]...)
-			return
-		}
+	l.idle.Remove(c.idle)
+	if c.peerIdle != nil {
+		l.peers[c.peer].idle.Remove(c.peerIdle)
 	}
+	c.idle, c.peerIdle = nil, nil
 }
 
 type limitedConn struct {
 	net.Conn
 	limit *connLimit
 	peer  netip.Addr
-	idle  bool // guarded by limit.mu
-	used  bool // a request began on it; guarded by limit.mu
+
+	// Guarded by limit.mu.
+	idle, peerIdle *list.Element // its places among those that are idle; nil while it is not
+	used           bool          // a request began on it
 }
 
 func (c *limitedConn) Close() error {
