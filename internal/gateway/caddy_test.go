@@ -109,9 +109,10 @@ func TestSecurity61_CaddyAsksNobodyElse(t *testing.T) {
 
 // TestSecurity61_CaddyTakesNobodyElsesWord: whoever answers in Sallyport's place
 // with 200, or any other success, lets nothing pass: Caddy wants to see what
-// Sallyport alone says.
+// Sallyport alone says. Nor does one that changes the protocol (101), after which
+// the client would speak with it alone.
 func TestSecurity61_CaddyTakesNobodyElsesWord(t *testing.T) {
-	for _, status := range []int{200, 204, 299} {
+	for _, status := range []int{101, 200, 204, 299} {
 		var served atomic.Int64
 		stranger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Sallyport-User", "root")
@@ -120,6 +121,10 @@ func TestSecurity61_CaddyTakesNobodyElsesWord(t *testing.T) {
 				if strings.Contains(name, "Decision") {
 					w.Header()[name] = values
 				}
+			}
+			if status == http.StatusSwitchingProtocols {
+				w.Header().Set("Connection", "Upgrade")
+				w.Header().Set("Upgrade", "websocket")
 			}
 			w.WriteHeader(status)
 		}))
@@ -135,6 +140,10 @@ func TestSecurity61_CaddyTakesNobodyElsesWord(t *testing.T) {
 			}
 			req.Header.Set("Authorization", "Bearer any")
 			req.Header.Set(decisionHeader, decisionAllow) // the client's own word is none either
+			if status == http.StatusSwitchingProtocols {
+				req.Header.Set("Connection", "Upgrade")
+				req.Header.Set("Upgrade", "websocket")
+			}
 			res, err := http.DefaultClient.Do(req)
 			if err != nil {
 				t.Fatal(err)
