@@ -119,9 +119,9 @@ type Rotation = core.KeyRotation
 // it: Tick makes it active when Config.PublishMS have passed. A set whose next
 // key waits already is *core.Error{Conflict} until then; after, that key
 // becomes active here. HMAC keys are published to nobody but other nodes, so for
-// them all happens as soon as those know the new one. The set must exist: *core.Error{NotFound}. A shared secret
-// cannot be rotated here, since others must get the new one first:
-// *core.Error{Conflict}.
+// them all happens as soon as those know the new one. The set must exist:
+// *core.Error{NotFound}. A shared secret cannot be rotated here, since others
+// must get the new one first: *core.Error{Conflict}.
 func (k *Keyring) Rotate(ctx context.Context, set core.KeySet, actor string) (*Rotation, error) {
 	k.change.Lock()
 	defer k.change.Unlock()
