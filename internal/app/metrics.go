@@ -30,7 +30,8 @@ func newMetrics(version string) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		outcomes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "sallyport_outcomes_total", Help: "Requests by grant, mount and outcome; code is empty for success.",
+			Name: "sallyport_outcomes_total",
+			Help: "Requests by grant, mount and outcome; code is empty for success. unavailable: the store did not answer, or the client left before it did.",
 		}, []string{"grant", "mount", "code"}),
 		alarms: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_alarms_total", Help: "Things an operator must look at, by name.",
