@@ -58,9 +58,9 @@ func (c *backupCmd) words(e *env, d *backupDone) string {
 	if c.File != "-" {
 		to = "to " + plain(shown(c.File))
 	}
-	return fmt.Sprintf("Written %s: %s rows, %.1f MB, as of %s.\nThe master key %s is NOT in it, and without that key it is worth nothing: keep a copy apart.\n"+
+	return fmt.Sprintf("Written %s: %s rows, %s, as of %s.\nThe master key %s is NOT in it, and without that key it is worth nothing: keep a copy apart.\n"+
 		"The facts journal is not in it either: a restore needs the one that goes on, see docs/backup.md.",
-		to, thousands(d.Rows), float64(d.Bytes)/1e6, time.UnixMilli(d.CreatedAt).UTC().Format("2006-01-02 15:04:05 UTC"), d.MasterKey)
+		to, thousands(d.Rows), size(d.Bytes), time.UnixMilli(d.CreatedAt).UTC().Format("2006-01-02 15:04:05 UTC"), d.MasterKey)
 }
 
 // backupFile writes a file that is there only once it is whole.
@@ -198,6 +198,14 @@ func (b *progressBar) end() {
 	if b.live && b.printed {
 		_, _ = io.WriteString(b.e.err, "\r\x1b[K") // see print
 	}
+}
+
+// size writes a number of bytes.
+func size(n int64) string {
+	if n < 1e6 {
+		return fmt.Sprintf("%d kB", (n+999)/1000)
+	}
+	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 }
 
 // thousands writes a number with commas.

@@ -104,15 +104,15 @@ func (c *migrateStoreCmd) Run(e *env) error {
 	if r.Replaced > 0 {
 		e.printf("%s texts held bytes that PostgreSQL cannot keep (NUL, or no UTF-8); they have U+FFFD there.\n", thousands(r.Replaced))
 	}
-	how := "--store …      or SALLYPORT_STORE, store_file"
+	how, back := "--store …      or SALLYPORT_STORE, store_file", "--from "+shellWord(r.From)
 	if dir, is := strings.CutPrefix(r.To, "sqlite:"); is {
-		how = "--data " + shellWord(dir)
+		how, back = "--data "+shellWord(dir), back+" --to "+shellWord(r.To)
 	}
 	e.printf("Serve it with the same master key, %s, and the same settings otherwise:\n  sallyport serve %s\n", plain(r.MasterKey), plain(how))
 	if dir, is := strings.CutPrefix(r.To, "sqlite:"); is {
 		e.printf("Neither the key nor the facts journal was moved. Before, copy master.key and facts.journal of a node that served until now into %s, or name them with --master-key-file and --facts-journal: without the journal it counts as restored.\n", plain(dir))
 	}
-	e.printf("%s is refused from now on. To go back: sallyport migrate-store --undo\n", plain(r.From))
+	e.printf("%s is refused from now on. To go back: sallyport migrate-store --undo %s\n", plain(r.From), plain(back))
 	return nil
 }
 
@@ -149,7 +149,7 @@ func (c *migrateStoreCmd) undo(e *env, from, to string) error {
 		e.printf("%s could not be asked: make sure that nobody serves it any more.\n", plain(r.To))
 	}
 	if r.Confirm {
-		e.print("What was revoked in the new store has to be said to this one, as after a restore. Before `sallyport serve`:\n  sallyport restore confirm --facts FILE    the facts journal of each node that served the new store\n")
+		e.print("What was revoked in the new store has to be said to this one, as after a restore. Before `sallyport serve`:\n  sallyport restore confirm" + plain(e.again()) + " --facts FILE    the facts journal of each node that served the new store\n")
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ type restoreCmd struct {
 }
 
 func (c *restoreCmd) Help() string {
-	return "`sallyport restore FILE` is enough for the first step; docs/backup.md has the whole story."
+	return "`sallyport restore FILE` is enough for the first step; docs/backup.md says what else there is to do."
 }
 
 type restoreFileCmd struct {
@@ -64,10 +64,11 @@ func (c *restoreFileCmd) Run(e *env) error {
 	made := time.UnixMilli(report.CreatedAt)
 	e.printf("Restored into %s: %s rows, as of %s.\n", plain(into), thousands(report.Rows), made.UTC().Format("2006-01-02 15:04:05 UTC"))
 	e.printf("The master key was not in the backup: the store needs %s.\n", report.MasterKey)
+	confirm := "  sallyport restore confirm" + plain(e.again())
 	e.print("What was revoked since the backup is not known yet. Before `sallyport serve`:\n" +
-		"  sallyport restore confirm                    replays the facts journal that is in its place\n" +
-		"  sallyport restore confirm --facts FILE       … or a copy of it\n" +
-		"  sallyport restore confirm --end-everything   ends all sessions and application tokens instead\n")
+		confirm + "                    replays the facts journal that is in its place\n" +
+		confirm + " --facts FILE       … or a copy of it\n" +
+		confirm + " --end-everything   ends all sessions and application tokens instead\n")
 	return nil
 }
 

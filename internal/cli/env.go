@@ -69,6 +69,19 @@ func (e *env) loadConfig() (*config.Config, error) {
 	return config.Load(config.Options{File: e.global.Config, Environ: environ, Flags: flags})
 }
 
+// again gives the flags that lead another command to the same installation,
+// with a blank before them; "" when none were given.
+func (e *env) again() string {
+	s := ""
+	if e.global.Data != "" {
+		s += " --data " + shellWord(e.global.Data)
+	}
+	if e.global.Config != "" {
+		s += " --config " + shellWord(e.global.Config)
+	}
+	return s
+}
+
 // connect gives a client of the installation in the data directory.
 func (e *env) connect() (*admin.Client, error) {
 	cfg, cfgErr := e.loadConfig()
