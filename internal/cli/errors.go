@@ -84,10 +84,26 @@ func sentence(s string) string {
 // missingArgument is how the parser asks for a positional argument.
 var missingArgument = regexp.MustCompile(`^expected "<([a-z-]+)>`)
 
+// missingValue is what the parser says of a flag that is the last word, or is
+// followed by another flag; wrongDuration of a length of time that is none.
+var (
+	missingValue  = regexp.MustCompile(`^(--[a-z-]+): expected \S+ value but got "(.*)" \(`)
+	wrongDuration = regexp.MustCompile(`^(--[a-z-]+): expected duration but got (".*?"):`)
+)
+
 // parserWords says in our words what the parser says in its own.
 func parserWords(msg string) string {
 	if m := missingArgument.FindStringSubmatch(msg); m != nil {
 		return "the argument " + strings.ToUpper(m[1]) + " is missing"
+	}
+	if m := missingValue.FindStringSubmatch(msg); m != nil {
+		if m[2] == "EOL" {
+			return m[1] + " needs a value"
+		}
+		return plain(m[1] + " needs a value; if " + m[2] + " is meant as one: " + m[1] + "=" + shellWord(m[2]))
+	}
+	if m := wrongDuration.FindStringSubmatch(msg); m != nil {
+		return plain(m[1] + ": want a time such as 30m or 24h, not " + m[2])
 	}
 	return plain(msg)
 }
@@ -97,7 +113,7 @@ func (e *env) usage(err error) int {
 	var pe *kong.ParseError
 	if errors.As(err, &pe) && pe.Context != nil {
 		node := pe.Context.Selected()
-		if !e.json && node != nil && len(node.Children) > 0 && strings.HasPrefix(err.Error(), "expected one of") {
+		if !e.json && node != nil && len(node.Children) > 0 && strings.HasPrefix(err.Error(), "expected ") {
 			e.helpOn(pe.Context, e.err)
 			return exitUsage
 		}

@@ -57,7 +57,9 @@ func (h *helpPage) application(app *kong.Application) {
 }
 
 func (h *helpPage) group(node *kong.Node) {
-	h.linef("%s\n\nUsage: %s COMMAND [flags]\n\nCommands", node.Help, node.FullPath())
+	h.linef("%s\n\nUsage: %s COMMAND [flags]", node.Help, node.FullPath())
+	h.detail(node)
+	h.linef("\nCommands")
 	var rows [][2]string
 	for _, c := range node.Children {
 		rows = append(rows, [2]string{c.Name + positionals(c), c.Help})
@@ -80,11 +82,7 @@ func positionals(n *kong.Node) string {
 
 func (h *helpPage) command(node *kong.Node) {
 	h.linef("%s\n\nUsage: %s%s [flags]", node.Help, node.FullPath(), positionals(node))
-	for _, para := range strings.Split(node.Detail, "\n\n") {
-		if para != "" {
-			h.linef("\n%s", wrap(para, helpWidth, ""))
-		}
-	}
+	h.detail(node)
 	if len(node.Positional) > 0 {
 		h.linef("\nArguments")
 		var rows [][2]string
@@ -117,6 +115,14 @@ func (h *helpPage) command(node *kong.Node) {
 		root = root.Parent
 	}
 	h.globals(root)
+}
+
+func (h *helpPage) detail(node *kong.Node) {
+	for _, para := range strings.Split(node.Detail, "\n\n") {
+		if para != "" {
+			h.linef("\n%s", wrap(para, helpWidth, ""))
+		}
+	}
 }
 
 func (h *helpPage) globals(root *kong.Node) {
