@@ -167,7 +167,11 @@ func (a *App) printDev(c *devCredentials) error {
 	for _, m := range a.engine.mounts {
 		fmt.Fprintf(&b, "\n## %s\n", m.contract.Contract().Title())
 		for _, ex := range contract.Examples(m.contract, a.URL(), a.demoCall(m, c)) {
-			fmt.Fprintf(&b, "\n# %s\n%s\n", ex.Title, ex.Curl)
+			call := ex.Curl
+			if strings.HasPrefix(call, "curl ") {
+				call += "; echo" // answers have no newline at their end, and many calls are pasted at once
+			}
+			fmt.Fprintf(&b, "\n# %s\n%s\n", ex.Title, call)
 		}
 	}
 	b.WriteString("\nStop with Ctrl-C.\n")
