@@ -3,8 +3,6 @@ package app_test
 import (
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sallyport/sallyport/internal/config"
+	"github.com/sallyport/sallyport/internal/store/storetest"
 )
 
 // smallDiskEnv makes the test binary the process that has a small disk.
@@ -51,46 +50,6 @@ func onSmallDisk(t *testing.T) (disk string, inside bool) {
 	}
 	t.Logf("%s", out)
 	return "", false
-}
-
-// fillUp leaves no byte free.
-func fillUp(t *testing.T, disk string) (empty func()) {
-	t.Helper()
-	f, err := os.OpenFile(filepath.Join(disk, "filler"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for size := 1 << 20; size > 0; {
-		if _, err := f.Write(make([]byte, size)); err != nil {
-			if !errors.Is(err, unix.ENOSPC) {
-				t.Fatal(err)
-			}
-			size /= 2
-		}
-	}
-	return func() {
-		if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func (s *server) private(path string) (status int, body string) {
-	s.t.Helper()
-	res, err := http.Get(s.app.PrivateURL() + path)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer res.Body.Close()
-	raw, err := io.ReadAll(res.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return res.StatusCode, string(raw)
-}
-
-func (s *server) tryLogin(name string) *answer {
-	return s.do("POST", "/api/users/login", "", map[string]string{"username": name, "password": password})
 }
 
 // TestDiskFull: a disk that fills refuses writes with 503, still verifies,
@@ -130,7 +89,7 @@ func diskFull(p *stage, disk string) {
 	if fi, err := os.Stat(ballast); err != nil || fi.Size() != 16<<20 {
 		t.Fatalf("the ballast: %v, %v", fi, err)
 	}
-	empty := fillUp(t, disk)
+	empty := storetest.FillDisk(t, disk)
 
 	// What is in the log already may be written over, so some logins may pass.
 	refused := false

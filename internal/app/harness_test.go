@@ -204,3 +204,7 @@ func sameJSON(t *testing.T, a, b string) bool {
 	q, _ := json.Marshal(y)
 	return string(p) == string(q)
 }
+
+func (s *server) tryLogin(name string) *answer {
+	return s.do("POST", "/api/users/login", "", map[string]string{"username": name, "password": password})
+}

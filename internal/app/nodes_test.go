@@ -28,6 +28,20 @@ import (
 
 var nodeRounds = flag.Int("node-rounds", 20, "rounds in which 50 refreshes of one token race over two nodes")
 
+func (s *server) private(path string) (status int, body string) {
+	s.t.Helper()
+	res, err := http.Get(s.app.PrivateURL() + path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return res.StatusCode, string(raw)
+}
+
 // nodesOn gives a function that starts nodes of one store in PostgreSQL, each
 // with lines of configuration of its own.
 func nodesOn(t *testing.T, dsn string) func(yaml string) *server {

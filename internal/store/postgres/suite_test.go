@@ -2,15 +2,11 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/store/pgtest"
@@ -112,15 +108,10 @@ func smallDisk(t *testing.T) (*pgtest.Server, func(core.Store) func()) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.Remove(dir) }) // empty by then
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=160m,mode=1777"); err != nil {
+	if err := storetest.MountSmallDisk(t, dir, "size=160m,mode=1777"); err != nil {
 		t.Logf("no disk can be mounted (%v); triggers stand in for a full one", err)
 		return pgtest.Start(t), func(s core.Store) func() { return refuseRows(t, s.(*Store)) }
 	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Errorf("unmounting: %v", err)
-		}
-	})
 	// The log has room elsewhere: without, the server stops, which is another case.
 	pg, err := pgtest.Run(t.Context(), pgtest.Config{Parent: dir, LogParent: os.TempDir(), Settings: map[string]string{"shared_buffers": "'16MB'"}})
 	if err != nil {
@@ -131,27 +122,7 @@ func smallDisk(t *testing.T) (*pgtest.Server, func(core.Store) func()) {
 			t.Error(err)
 		}
 	})
-	return pg, func(core.Store) func() {
-		path := filepath.Join(dir, "ballast")
-		ballast, err := os.Create(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for chunk := make([]byte, 1<<16); err == nil; {
-			_, err = ballast.Write(chunk)
-		}
-		if !errors.Is(err, unix.ENOSPC) {
-			t.Fatalf("filling the disk: %v", err)
-		}
-		if err := ballast.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return func() {
-			if err := os.Remove(path); err != nil {
-				t.Error(err)
-			}
-		}
-	}
+	return pg, func(core.Store) func() { return storetest.FillDisk(t, dir) }
 }
 
 func refuseRows(t *testing.T, s *Store) (free func()) {

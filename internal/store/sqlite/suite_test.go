@@ -1,13 +1,9 @@
 package sqlite
 
 import (
-	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/sallyport/sallyport/internal/core"
 	"github.com/sallyport/sallyport/internal/store/storetest"
@@ -48,18 +44,13 @@ func TestSuite(t *testing.T) {
 // is a ballast or not.
 func smallDisk(t *testing.T) (storetest.Open, func(core.Store) func()) {
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64m,mode=700"); err != nil {
+	if err := storetest.MountSmallDisk(t, dir, "size=64m,mode=700"); err != nil {
 		t.Logf("no disk can be mounted (%v); a limit on pages stands in for a full one", err)
 		return func(t *testing.T) core.Store { return openAt(t, dir+"/data") }, func(s core.Store) func() {
 			limitPages(t, s.(*Store), 1) // SQLite lowers it no further than the file's size
 			return func() { limitPages(t, s.(*Store), 1<<30) }
 		}
 	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Errorf("unmounting: %v", err)
-		}
-	})
 	open := func(t *testing.T) core.Store {
 		s, err := Open(t.Context(), Config{Dir: dir + "/data", Create: true, Now: testClock, Ballast: 16 << 20})
 		if err != nil {
@@ -67,29 +58,5 @@ func smallDisk(t *testing.T) (storetest.Open, func(core.Store) func()) {
 		}
 		return s
 	}
-	return open, func(core.Store) func() {
-		path := filepath.Join(dir, "filler")
-		filler, err := os.Create(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for chunk := make([]byte, 1<<12); err == nil; {
-			_, err = filler.Write(chunk)
-		}
-		if err := errors.Join(filler.Close(), ignoring(err, unix.ENOSPC)); err != nil {
-			t.Fatalf("filling the disk: %v", err)
-		}
-		return func() {
-			if err := os.Remove(path); err != nil {
-				t.Error(err)
-			}
-		}
-	}
-}
-
-func ignoring(err, wanted error) error {
-	if errors.Is(err, wanted) {
-		return nil
-	}
-	return err
+	return open, func(core.Store) func() { return storetest.FillDisk(t, dir) }
 }
