@@ -432,6 +432,71 @@ func TestFailoverSeenLate(t *testing.T) {
 	}
 }
 
+// TestLostBehindApplicationToken: when who is disabled has an application
+// token, the last fact is on that. It may be missing because a later one took
+// its place; after a failover in which numbers leapt there is none, and what
+// came with it is added again, too.
+func TestLostBehindApplicationToken(t *testing.T) {
+	m := itempath("item", core.DefaultAccount)
+	w := newWorld(t, m)
+	u := w.user("robot", application)
+	app := w.minted(m, w.in(m, "robot").RefreshToken)
+	// What another node does takes the place of the last fact, also when that
+	// is far behind.
+	for _, action := range []core.ApplicationTokenAction{core.TokenSuspend, core.TokenResume, core.TokenSuspend, "", core.TokenResume} {
+		if action == "" {
+			var all sync.WaitGroup
+			for range 1000 {
+				all.Go(func() {
+					f := core.Fact{Kind: core.FactSession, Subject: core.NewID(""), At: start, PurgeAt: start + day}
+					if _, err := w.disk.AddFact(w.ctx, &core.AddFactParams{Fact: f, Now: start}); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			continue
+		}
+		_, err := w.disk.ChangeApplicationToken(w.ctx, &core.ChangeApplicationTokenParams{ID: app.ApplicationID, Action: action, Now: w.clock.Load()})
+		w.must(err)
+		w.must(w.svc.HearRevocations(w.ctx))
+	}
+	if w.seen.heard("store_lost_facts") {
+		t.Error("a fact whose place another took counts as lost")
+	}
+	w.calls(app.ApplicationToken)
+
+	_, err := w.svc.SetUserState(w.ctx, admin, u.ID, core.Disabled)
+	w.must(err)
+	const leap = 10_000
+	w.must(w.disk.SkipFacts(w.ctx, &core.SkipFactsParams{Above: leap, Now: w.clock.Load()}))
+	lost := func(facts []core.Fact, last int64) ([]core.Fact, int64) {
+		return slices.DeleteFunc(facts, func(f core.Fact) bool { return f.Number <= leap }), last
+	}
+	w.store.log.Store(&lost)
+	w.must(w.svc.HearRevocations(w.ctx))
+	if !w.seen.heard("store_lost_facts") {
+		t.Fatal("that a user was disabled is lost, and nobody notices")
+	}
+	ctx, cancel := context.WithCancel(w.ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); w.svc.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		facts, _, err := w.disk.FactsSince(w.ctx, leap, 0)
+		w.must(err)
+		if slices.ContainsFunc(facts, func(f core.Fact) bool {
+			return f.Kind == core.FactUser && f.Subject == u.ID && f.Reason == core.ReasonDisabled
+		}) {
+			break
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatal("what was lost is not added again within a minute")
+		}
+	}
+	w.refusedCall(app.ApplicationToken, core.TokenRevoked)
+}
+
 // TestRestoredUnderneath: a store that forgot more than the last minutes is
 // refused, and marked for nodes that start.
 func TestRestoredUnderneath(t *testing.T) {

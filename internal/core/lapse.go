@@ -54,7 +54,7 @@ func (r *recentFacts) add(facts []Fact, now int64) {
 func (r *recentFacts) sameLog(facts []Fact, last, now int64) (news []Fact, same bool) {
 	there := len(facts) > 0 && facts[0].Number == last
 	if n := len(r.facts); n > 0 && r.facts[n-1].Number == last {
-		if known := &r.facts[n-1]; there && *known != facts[0] || !there && !mayBeOver(known, now) {
+		if known := &r.facts[n-1]; there && *known != facts[0] || !there && !mayBeOver(known, onTokens(facts), now) {
 			return nil, false
 		}
 	}
@@ -66,8 +66,25 @@ func (r *recentFacts) sameLog(facts []Fact, last, now int64) (news []Fact, same 
 
 // mayBeOver reports whether a fact may be missing though nothing was lost: it
 // was purged, or a later one on the same application token took its place.
-func mayBeOver(f *Fact, now int64) bool {
-	return f.Kind == FactToken && !f.OfSession() || f.PurgeAt > 0 && f.PurgeAt <= now+purgeSlack
+// later has the numbers of those that the log has.
+func mayBeOver(f *Fact, later map[string]int64, now int64) bool {
+	if f.PurgeAt > 0 && f.PurgeAt <= now+purgeSlack {
+		return true
+	}
+	return f.Kind == FactToken && !f.OfSession() && later[f.Subject] > f.Number
+}
+
+// onTokens gives the number of the last fact on each application token. Who
+// disables somebody who has one ends it last, so that such a fact is missing
+// says much of those before it.
+func onTokens(facts []Fact) map[string]int64 {
+	last := make(map[string]int64)
+	for i := range facts {
+		if f := &facts[i]; f.Kind == FactToken && !f.OfSession() {
+			last[f.Subject] = f.Number
+		}
+	}
+	return last
 }
 
 // lapsed brings this node into step with a store whose log ends at highest,
@@ -100,6 +117,9 @@ func (s *Service) lapsed(ctx context.Context, highest, last, now int64) error {
 	s.lostMu.Lock()
 	s.lost = append(s.lost, lost...)
 	s.lostMu.Unlock()
+	if len(lost) == 0 && highest >= last && (len(news) == 0 || news[0].Number > last) {
+		return nil // what took a fact's place was only too far on to be read with it
+	}
 	s.observer.Alarm("store_lost_facts", fmt.Sprint(len(lost)))
 	s.log.Error("the store has lost revocations, as in a failover; they are added again", "lost", len(lost), "highest", highest, "known", last)
 	return nil
@@ -114,7 +134,7 @@ func compareLogs(known, has []Fact, highest, now int64) (lost, news []Fact) {
 		at[has[i].Number] = has[i]
 	}
 	last := known[len(known)-1].Number
-	added := make(map[Fact]bool)
+	added, later := make(map[Fact]bool), onTokens(has)
 	for i := range has {
 		if has[i].Number > last {
 			added[sameEnd(&has[i])] = true
@@ -126,7 +146,7 @@ func compareLogs(known, has []Fact, highest, now int64) (lost, news []Fact) {
 			delete(at, f.Number)
 			continue
 		}
-		gone := there || known[i].Number > highest || !mayBeOver(&known[i], now)
+		gone := there || known[i].Number > highest || !mayBeOver(&known[i], later, now)
 		if gone && !added[sameEnd(&known[i])] {
 			lost = append(lost, known[i])
 		}
