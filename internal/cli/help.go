@@ -138,6 +138,9 @@ func (h *helpPage) globals(root *kong.Node) {
 
 func flagRow(f *kong.Flag) [2]string {
 	name := "--" + f.Name
+	if f.Tag != nil && f.Tag.Negatable != "" && (f.Group == nil || f.Group.Key != settingGroup) {
+		name = "--[no-]" + f.Name
+	}
 	if f.Short != 0 {
 		name = "-" + string(f.Short) + ", " + name
 	}
