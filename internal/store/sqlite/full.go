@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -13,9 +14,10 @@ import (
 
 // A disk that fills. Steps fail one by one then, and each failure leaves the
 // store as it was; when there is room again the next step finds it. What ends
-// something must not wait for that: for such a step the ballast is given up, a
-// file that does nothing but take room. What it took is for such steps alone,
-// so the others are turned away until the ballast is back.
+// something must not wait for that: for such a step the log is carried over and
+// begun anew (carry.go), and if that is not enough the ballast is given up, a
+// file that does nothing but take room. All that is for such steps alone, so
+// the others are turned away until there is room, and the ballast is back.
 
 // margin is how much must be free beside the ballast before it is made again,
 // and below which an idle store looks whether it can still write.
@@ -27,16 +29,23 @@ type roominess struct {
 	ballast *ballast
 	fault   error // of the last write, nil when it worked
 	probed  time.Time
+	tight   bool  // only what ends something is written,
+	need    int64 // until so much is free, and the margin
+
+	refusals refusals // the writer's own
 }
 
+// shut says whether ordinary steps are turned away.
+func (r *roominess) shut() bool { return r.tight || r.ballast.gone() }
+
 // errGivenUp is what ordinary steps get while the ballast is gone.
-var errGivenUp = fmt.Errorf("%w: the disk is full: nothing is written but what ends sessions, tokens, users and keys, until there is room for the ballast again", core.ErrStoreUnavailable)
+var errGivenUp = fmt.Errorf("%w: the disk is full: nothing is written but what ends sessions, tokens, users and keys, until there is room for it and for the ballast", core.ErrStoreUnavailable)
 
 // WriteFault implements core.Store.
 func (s *Store) WriteFault() error {
 	s.room.mu.Lock()
 	defer s.room.mu.Unlock()
-	if s.room.ballast.gone() {
+	if s.room.shut() {
 		return errGivenUp
 	}
 	return s.room.fault
@@ -46,21 +55,47 @@ func (s *Store) WriteFault() error {
 func (s *Store) turnedAway() error {
 	s.room.mu.Lock()
 	defer s.room.mu.Unlock()
-	if s.room.ballast.gone() {
+	if s.room.shut() {
 		return errGivenUp
 	}
 	return nil
 }
 
-// noteWrite takes the outcome of a transaction.
+// noteWrite takes the outcome of a transaction. While ordinary steps are turned
+// away the fault stays: that others pass does not mean that writes work.
 func (s *Store) noteWrite(err error) {
 	s.room.mu.Lock()
 	was := s.room.fault
-	s.room.fault = err
-	s.room.mu.Unlock()
-	if was != nil && err == nil {
-		s.log.Info("store: writes work again")
+	if err != nil || !s.room.shut() {
+		s.room.fault = err
 	}
+	again := was != nil && s.room.fault == nil
+	s.room.mu.Unlock()
+	if again {
+		s.room.refusals.end(s.log)
+	}
+}
+
+// refusals sees to it that transactions that fail one after the other make a
+// line a second and not thousands.
+type refusals struct {
+	last          int64 // when the last line was written, Unix milliseconds
+	groups, steps int   // since then, without one
+}
+
+func (r *refusals) note(log *slog.Logger, now int64, steps int, err error) {
+	if since := now - r.last; r.last != 0 && since >= 0 && since < 1000 {
+		r.groups++
+		r.steps += steps
+		return
+	}
+	log.Error("store: a transaction failed; its steps were refused", "steps", steps, "unsaid_transactions", r.groups, "unsaid_steps", r.steps, "err", err)
+	*r = refusals{last: now}
+}
+
+func (r *refusals) end(log *slog.Logger) {
+	log.Info("store: writes work again", "unsaid_transactions", r.groups, "unsaid_steps", r.steps)
+	*r = refusals{}
 }
 
 // GiveUpBallast makes room on the disk for what ends something. It says
@@ -86,7 +121,16 @@ func (s *Store) salvage(err error, batch []*step) (rest []*step, ok bool) {
 	if !roomError(err) {
 		return nil, false
 	}
-	var others []*step
+	rest, others := vital(batch)
+	if len(rest) == 0 || !s.makeRoom() {
+		return nil, false
+	}
+	s.refuse(err, others)
+	return rest, true
+}
+
+// vital parts the steps that end something from the others.
+func vital(batch []*step) (rest, others []*step) {
 	for _, st := range batch {
 		if st.vital {
 			rest = append(rest, st)
@@ -94,11 +138,20 @@ func (s *Store) salvage(err error, batch []*step) (rest []*step, ok bool) {
 			others = append(others, st)
 		}
 	}
-	if len(rest) == 0 || !s.GiveUpBallast() {
-		return nil, false
+	return rest, others
+}
+
+// halve commits the steps that end something in two parts, when there is room
+// for none of them together. It says whether there was anything to be parted.
+func (s *Store) halve(err error, batch []*step) bool {
+	rest, others := vital(batch)
+	if len(rest) < 2 || primary(err) != lib.SQLITE_FULL {
+		return false
 	}
 	s.refuse(err, others)
-	return rest, true
+	s.commit(rest[:len(rest)/2])
+	s.commit(rest[len(rest)/2:])
+	return true
 }
 
 // roomError says whether more room might help. What a file system says when it
@@ -131,15 +184,20 @@ func (s *Store) lookAtRoom(now time.Time) {
 	b, fault := s.room.ballast, s.room.fault
 	back := b.gone() && b.make() == nil
 	gone := b.gone()
+	if s.room.tight && !gone && freeBytes(s.path) >= margin+s.room.need {
+		s.room.tight, s.room.need = false, 0
+		back = true
+	}
+	shut := s.room.shut()
 	due := fault != nil || now.Sub(s.room.probed) > 10*time.Second && freeBytes(s.path) < margin
 	if due {
 		s.room.probed = now
 	}
 	s.room.mu.Unlock()
 	if back {
-		s.log.Info("store: there is room on the disk again, and the ballast is back")
+		s.log.Info("store: there is room on the disk again")
 	}
-	if !gone && (due || back) {
+	if !shut && (due || back) {
 		s.probe()
 	}
 }

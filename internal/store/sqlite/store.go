@@ -57,8 +57,9 @@ type Store struct {
 	// The writer goroutine's own, after Open.
 	writer *conn
 	chain  chainHead
+	care   logCare
 
-	dumps          sync.WaitGroup // views open for a dump
+	dumps          openDumps
 	steps, batches atomic.Uint64
 	lastCommit     atomic.Int64
 	loading        atomic.Bool  // between BeginLoad and EndLoad, here

@@ -166,15 +166,19 @@ func (s *Store) write() {
 func (s *Store) commit(batch []*step) {
 	var done batchResult
 	err := s.attempt(batch, &done)
-	if err != nil {
-		if rest, ok := s.salvage(err, batch); ok {
-			batch, done = rest, batchResult{}
-			err = s.attempt(batch, &done)
+	for err != nil {
+		rest, ok := s.salvage(err, batch)
+		if !ok {
+			break
 		}
+		batch, done = rest, batchResult{}
+		err = s.attempt(batch, &done)
 	}
 	s.noteWrite(err)
 	if err != nil {
-		s.refuse(err, batch)
+		if !s.halve(err, batch) {
+			s.refuse(err, batch)
+		}
 		return
 	}
 	s.chain = done.chain
@@ -190,6 +194,7 @@ func (s *Store) commit(batch []*step) {
 	for _, st := range batch {
 		st.done <- outward(st.err)
 	}
+	s.lookAtLog()
 }
 
 // refuse answers the steps of a transaction that failed. What a step found
@@ -202,7 +207,7 @@ func (s *Store) refuse(err error, batch []*step) {
 	for _, st := range batch {
 		st.done <- err
 	}
-	s.log.Error("store: a transaction failed; its steps were refused", "steps", len(batch), "err", err)
+	s.room.refusals.note(s.log, s.now(), len(batch), err)
 }
 
 // batchResult is what memory takes over once the batch is committed.
