@@ -172,15 +172,11 @@ func (s *Store) shortenLog() {
 	}
 }
 
-// limitLog is not left to exec: SQLite follows this pragma when it is
-// prepared, and one that was prepared before would do nothing.
+// limitLog sets what the log's file is cut to when it begins anew.
 func (s *Store) limitLog(size int64) {
-	st, err := s.writer.prepare("PRAGMA journal_size_limit=" + strconv.FormatInt(size, 10))
-	if err != nil {
+	if _, err := s.writer.exec("PRAGMA journal_size_limit=" + strconv.FormatInt(size, 10)); err != nil {
 		s.log.Warn("store: limiting the log", "err", err)
-		return
 	}
-	st.free()
 }
 
 // tighten turns ordinary steps away until need bytes are free, and a margin.
