@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sallyport/sallyport/internal/core"
@@ -59,7 +61,7 @@ func (s *Store) Snapshot(ctx context.Context) (dump.Snapshot, error) {
 	s.gate.RLock()
 	closed := s.closed
 	if !closed {
-		s.dumps.Add(1)
+		s.dumps.Add()
 	}
 	s.gate.RUnlock()
 	if closed {
@@ -76,26 +78,35 @@ func (s *Store) Snapshot(ctx context.Context) (dump.Snapshot, error) {
 		var n int
 		err = c.row(`SELECT count(*) FROM meta`).Scan(&n)
 	}
-	if err == nil {
-		err = s.checkpointEvery(ctx, 0)
-	}
 	if err != nil {
 		return nil, outward(errors.Join(err, v.Close()))
 	}
 	return v, nil
 }
 
-// autocheckpoint is after how many pages of log the writer carries it over: 64
-// MiB. What is written again meanwhile goes over once, and the disk syncs much
-// at once more cheaply than little often (docs/decisions/sqlite-log.md).
-const autocheckpoint = 16_000
+const (
+	// autocheckpoint is after how many pages of log the writer carries it over: 64
+	// MiB. What is written again meanwhile goes over once, and the disk syncs much
+	// at once more cheaply than little often (docs/decisions/sqlite-log.md).
+	autocheckpoint = 16_000
+	// shortLog is the same where little is free.
+	shortLog = 4000
+)
 
-func (s *Store) checkpointEvery(ctx context.Context, pages int) error {
-	return s.single(ctx, func(t *tx) error {
-		var got int
-		return t.row(fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", pages)).Scan(&got)
-	})
+// openDumps are the views open for a dump.
+type openDumps struct {
+	wg sync.WaitGroup
+	n  atomic.Int64
 }
+
+// Add counts one more.
+func (d *openDumps) Add() { d.wg.Add(1); d.n.Add(1) }
+
+// Done counts one less.
+func (d *openDumps) Done() { d.n.Add(-1); d.wg.Done() }
+
+// Wait waits until there is none.
+func (d *openDumps) Wait() { d.wg.Wait() }
 
 // Count implements dump.Snapshot.
 func (v *dumpView) Count(_ context.Context, t *dump.Table) (n int64, err error) {
@@ -186,18 +197,10 @@ func (s *Store) carryOver() error {
 	}
 	for range 100 {
 		var busy, log, done int
-		if err = c.row("PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &log, &done); err != nil || log-done <= autocheckpoint/4 {
+		if err = c.row("PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &log, &done); err != nil || log-done <= shortLog/4 {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	err = errors.Join(err, c.close())
-	every := autocheckpoint
-	if s.loading.Load() {
-		every = loadCheckpoint
-	}
-	if cerr := s.checkpointEvery(ctx, every); !errors.Is(cerr, errClosed) {
-		err = errors.Join(err, cerr)
-	}
-	return err
+	return errors.Join(err, c.close())
 }

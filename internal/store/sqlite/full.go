@@ -14,10 +14,9 @@ import (
 
 // A disk that fills. Steps fail one by one then, and each failure leaves the
 // store as it was; when there is room again the next step finds it. What ends
-// something must not wait for that: for such a step the log is carried over and
-// begun anew (carry.go), and if that is not enough the ballast is given up, a
-// file that does nothing but take room. All that is for such steps alone, so
-// the others are turned away until there is room, and the ballast is back.
+// something must not wait for that: for such a step the ballast is given up, a
+// file that does nothing but take room. What it took is for such steps alone,
+// so the others are turned away until the ballast is back.
 
 // margin is how much must be free beside the ballast before it is made again,
 // and below which an idle store looks whether it can still write.
@@ -29,23 +28,18 @@ type roominess struct {
 	ballast *ballast
 	fault   error // of the last write, nil when it worked
 	probed  time.Time
-	tight   bool  // only what ends something is written,
-	need    int64 // until so much is free, and the margin
 
 	refusals refusals // the writer's own
 }
 
-// shut says whether ordinary steps are turned away.
-func (r *roominess) shut() bool { return r.tight || r.ballast.gone() }
-
 // errGivenUp is what ordinary steps get while the ballast is gone.
-var errGivenUp = fmt.Errorf("%w: the disk is full: nothing is written but what ends sessions, tokens, users and keys, until there is room for it and for the ballast", core.ErrStoreUnavailable)
+var errGivenUp = fmt.Errorf("%w: the disk is full: nothing is written but what ends sessions, tokens, users and keys, until there is room for the ballast again", core.ErrStoreUnavailable)
 
 // WriteFault implements core.Store.
 func (s *Store) WriteFault() error {
 	s.room.mu.Lock()
 	defer s.room.mu.Unlock()
-	if s.room.shut() {
+	if s.room.ballast.gone() {
 		return errGivenUp
 	}
 	return s.room.fault
@@ -55,23 +49,19 @@ func (s *Store) WriteFault() error {
 func (s *Store) turnedAway() error {
 	s.room.mu.Lock()
 	defer s.room.mu.Unlock()
-	if s.room.shut() {
+	if s.room.ballast.gone() {
 		return errGivenUp
 	}
 	return nil
 }
 
-// noteWrite takes the outcome of a transaction. While ordinary steps are turned
-// away the fault stays: that others pass does not mean that writes work.
+// noteWrite takes the outcome of a transaction.
 func (s *Store) noteWrite(err error) {
 	s.room.mu.Lock()
 	was := s.room.fault
-	if err != nil || !s.room.shut() {
-		s.room.fault = err
-	}
-	again := was != nil && s.room.fault == nil
+	s.room.fault = err
 	s.room.mu.Unlock()
-	if again {
+	if was != nil && err == nil {
 		s.room.refusals.end(s.log)
 	}
 }
@@ -122,7 +112,11 @@ func (s *Store) salvage(err error, batch []*step) (rest []*step, ok bool) {
 		return nil, false
 	}
 	rest, others := vital(batch)
-	if len(rest) == 0 || !s.makeRoom() {
+	if len(rest) == 0 {
+		return nil, false
+	}
+	// Without the others they may fit, though there is no ballast.
+	if !s.GiveUpBallast() && len(others) == 0 {
 		return nil, false
 	}
 	s.refuse(err, others)
@@ -139,19 +133,6 @@ func vital(batch []*step) (rest, others []*step) {
 		}
 	}
 	return rest, others
-}
-
-// halve commits the steps that end something in two parts, when there is room
-// for none of them together. It says whether there was anything to be parted.
-func (s *Store) halve(err error, batch []*step) bool {
-	rest, others := vital(batch)
-	if len(rest) < 2 || primary(err) != lib.SQLITE_FULL {
-		return false
-	}
-	s.refuse(err, others)
-	s.commit(rest[:len(rest)/2])
-	s.commit(rest[len(rest)/2:])
-	return true
 }
 
 // roomError says whether more room might help. What a file system says when it
@@ -176,28 +157,28 @@ func (s *Store) tend() {
 	}
 }
 
+// scarceRoom is how many free bytes are few: then the log stays short, so that
+// it is not what fills the disk.
+const scarceRoom = 1 << 30
+
 // lookAtRoom brings the ballast back when there is room, and finds out by a
 // small write whether a store that failed, or stands on a disk that is nearly
 // full, can write: an idle one would not notice.
 func (s *Store) lookAtRoom(now time.Time) {
+	s.scarce.Store(freeBytes(s.path) < scarceRoom)
 	s.room.mu.Lock()
 	b, fault := s.room.ballast, s.room.fault
 	back := b.gone() && b.make() == nil
 	gone := b.gone()
-	if s.room.tight && !gone && freeBytes(s.path) >= margin+s.room.need {
-		s.room.tight, s.room.need = false, 0
-		back = true
-	}
-	shut := s.room.shut()
 	due := fault != nil || now.Sub(s.room.probed) > 10*time.Second && freeBytes(s.path) < margin
 	if due {
 		s.room.probed = now
 	}
 	s.room.mu.Unlock()
 	if back {
-		s.log.Info("store: there is room on the disk again")
+		s.log.Info("store: there is room on the disk again, and the ballast is back")
 	}
-	if !shut && (due || back) {
+	if !gone && (due || back) {
 		s.probe()
 	}
 }

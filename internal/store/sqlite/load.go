@@ -42,7 +42,7 @@ func (s *Store) BeginLoad(ctx context.Context, mark string) error {
 		return err
 	}
 	s.loading.Store(true)
-	return s.pace(ctx, max(loadCache, s.cache), loadCheckpoint)
+	return s.setCache(ctx, max(loadCache, s.cache))
 }
 
 // holds says whether a table has more than every store has from the first.
@@ -210,5 +210,5 @@ func (s *Store) EndLoad(ctx context.Context, meta map[string]string) error {
 		return err
 	}
 	s.loading.Store(false)
-	return s.pace(ctx, s.cache, autocheckpoint)
+	return s.setCache(ctx, s.cache)
 }

@@ -30,15 +30,12 @@ const (
 	loadCache, loadCheckpoint = 131_072, 32_768
 )
 
-// pace sets the writer's cache, in KiB, and its checkpoints, in pages. A writer
-// that was opened anew after a failure has the usual ones.
-func (s *Store) pace(ctx context.Context, cache, pages int) error {
+// setCache sets the writer's cache, in KiB. A writer that was opened anew after
+// a failure has the usual one.
+func (s *Store) setCache(ctx context.Context, kib int) error {
 	return s.single(ctx, func(t *tx) error {
-		if _, err := t.exec(fmt.Sprintf("PRAGMA cache_size=-%d", cache)); err != nil {
-			return err
-		}
-		var got int
-		return t.row(fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", pages)).Scan(&got)
+		_, err := t.exec(fmt.Sprintf("PRAGMA cache_size=-%d", kib))
+		return err
 	})
 }
 

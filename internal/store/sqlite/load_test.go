@@ -94,7 +94,7 @@ func TestLoadSorts(t *testing.T) {
 		err = s.LoadRows(t.Context(), table, sessionRows(table, 0, 20_000))
 	}
 	if err == nil {
-		err = s.pace(t.Context(), 64, loadCheckpoint)
+		err = s.setCache(t.Context(), 64)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,16 +26,24 @@ func memoryBytes() uint64 {
 	return groupLimit("/sys/fs/cgroup", groups, total)
 }
 
-// groupLimit is the least of total and of the limits of the group that a line
-// "0::/path" of /proc/self/cgroup names, and of those around it.
+// groupLimit is the least of total and of the limits of the groups that
+// /proc/self/cgroup names, "0::/path" in the second version of control groups
+// and "4:memory:/path" in the first, and of those around them.
 func groupLimit(root string, groups []byte, total uint64) uint64 {
 	for line := range bytes.Lines(groups) {
-		path, ok := strings.CutPrefix(string(bytes.TrimSpace(line)), "0::")
-		if !ok {
-			continue // of the first version, which systems of today have no more
+		fields := strings.SplitN(string(bytes.TrimSpace(line)), ":", 3)
+		if len(fields) != 3 {
+			continue
 		}
-		for path = filepath.Join("/", path); ; path = filepath.Dir(path) {
-			if text, err := os.ReadFile(filepath.Join(root, path, "memory.max")); err == nil {
+		dir, file := root, "memory.max"
+		if fields[0] != "0" {
+			if !slices.Contains(strings.Split(fields[1], ","), "memory") {
+				continue
+			}
+			dir, file = filepath.Join(root, "memory"), "memory.limit_in_bytes"
+		}
+		for path := filepath.Join("/", fields[2]); ; path = filepath.Dir(path) {
+			if text, err := os.ReadFile(filepath.Join(dir, path, file)); err == nil {
 				if limit, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 64); err == nil { // else "max"
 					total = min(total, limit)
 				}

@@ -11,11 +11,14 @@ func TestMemory(t *testing.T) {
 		t.Errorf("this machine has %d bytes of memory", n)
 	}
 	root := t.TempDir()
-	for path, text := range map[string]string{"": "max\n", "system.slice": "3000000000\n", "system.slice/a.service": "max\n", "system.slice/b.service": "2000000000\n"} {
-		if err := os.MkdirAll(filepath.Join(root, path), 0o700); err != nil {
+	for path, text := range map[string]string{
+		"memory.max": "max\n", "system.slice/memory.max": "3000000000\n", "system.slice/a.service/memory.max": "max\n", "system.slice/b.service/memory.max": "2000000000\n",
+		"memory/memory.limit_in_bytes": "4000000000\n", "memory/docker/memory.limit_in_bytes": "9223372036854771712\n", "memory/small/memory.limit_in_bytes": "1000000000\n",
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(root, path, "memory.max"), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(root, path), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -25,8 +28,12 @@ func TestMemory(t *testing.T) {
 		"1:name=x:/y\n0::/system.slice/b.service\n": 2000000000,
 		"0::/\n":                   5000000000,
 		"0::/gone/../else\n":       5000000000,
-		"4:memory:/system.slice\n": 5000000000, // the first version
 		"":                         5000000000,
+		"no line of this kind\n":   5000000000,
+		"4:memory:/docker\n":       4000000000, // the first version: the group around it
+		"3:cpu,memory:/small\n":    1000000000,
+		"4:memory:/another/path\n": 4000000000, // as in a container: its root has its limit
+		"3:cpu:/small\n0::/\n":     5000000000,
 	} {
 		if got := groupLimit(root, []byte(groups), 5000000000); got != want {
 			t.Errorf("groups %q: %d, want %d", groups, got, want)

@@ -55,13 +55,14 @@ type Store struct {
 	changes chan struct{}
 
 	// The writer goroutine's own, after Open.
-	writer *conn
-	chain  chainHead
-	care   logCare
+	writer    *conn
+	logLength int32 // the writer's, in pages
+	chain     chainHead
 
 	dumps          openDumps
 	steps, batches atomic.Uint64
 	lastCommit     atomic.Int64
+	scarce         atomic.Bool  // little is free on the disk
 	loading        atomic.Bool  // between BeginLoad and EndLoad, here
 	cursor         atomic.Int64 // where Purge goes on looking for ended sessions
 }
@@ -135,6 +136,8 @@ func (s *Store) open(ctx context.Context, dir string, create bool) error {
 	if s.writer, err = s.openWriter(ctx); err != nil {
 		return fmt.Errorf("opening %s: %w", s.path, err)
 	}
+	s.logLength = autocheckpoint
+	s.scarce.Store(freeBytes(s.path) < scarceRoom)
 	if err := s.migrate(ctx); err != nil {
 		return fmt.Errorf("%s: %w", s.path, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/sallyport/sallyport/internal/core"
+	lib "modernc.org/sqlite/lib"
 )
 
 const (
@@ -164,21 +165,27 @@ func (s *Store) write() {
 
 // commit runs a batch in one transaction and answers its steps.
 func (s *Store) commit(batch []*step) {
+	if err := s.turnedAway(); err != nil { // since they were handed over
+		var others []*step
+		batch, others = vital(batch)
+		for _, st := range others {
+			st.done <- err
+		}
+		if len(batch) == 0 {
+			return
+		}
+	}
 	var done batchResult
 	err := s.attempt(batch, &done)
-	for err != nil {
-		rest, ok := s.salvage(err, batch)
-		if !ok {
-			break
+	if err != nil {
+		if rest, ok := s.salvage(err, batch); ok {
+			batch, done = rest, batchResult{}
+			err = s.attempt(batch, &done)
 		}
-		batch, done = rest, batchResult{}
-		err = s.attempt(batch, &done)
 	}
 	s.noteWrite(err)
 	if err != nil {
-		if !s.halve(err, batch) {
-			s.refuse(err, batch)
-		}
+		s.refuse(err, batch)
 		return
 	}
 	s.chain = done.chain
@@ -194,7 +201,6 @@ func (s *Store) commit(batch []*step) {
 	for _, st := range batch {
 		st.done <- outward(st.err)
 	}
-	s.lookAtLog()
 }
 
 // refuse answers the steps of a transaction that failed. What a step found
@@ -232,6 +238,7 @@ func (s *Store) attempt(batch []*step, done *batchResult) (err error) {
 			_, _ = s.writer.exec("ROLLBACK")
 		}
 	}()
+	s.setLogLength()
 	done.chain = s.chain
 	for _, st := range batch {
 		t := tx{conn: s.writer}
@@ -296,8 +303,31 @@ func (s *Store) begin() error {
 		_ = w.close() // the first error tells more
 		return err
 	}
-	s.writer = w
+	s.writer, s.logLength = w, autocheckpoint
 	return nil
+}
+
+// wantedLog is after how many pages of log it is to be carried over now; 0 is
+// not at all.
+func (s *Store) wantedLog() int32 {
+	switch {
+	case s.dumps.n.Load() > 0:
+		return 0
+	case s.scarce.Load():
+		return shortLog
+	case s.loading.Load():
+		return loadCheckpoint
+	}
+	return autocheckpoint
+}
+
+// setLogLength tells SQLite. It is done with each transaction, by the only one
+// who commits, because what wants another length may begin and end at any time.
+func (s *Store) setLogLength() {
+	if want := s.wantedLog(); want != s.logLength {
+		lib.Xsqlite3_wal_autocheckpoint(s.writer.tls, s.writer.db, want) // it cannot fail
+		s.logLength = want
+	}
 }
 
 // openWriter opens a connection that writes.
