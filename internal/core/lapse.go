@@ -117,8 +117,8 @@ func (s *Service) lapsed(ctx context.Context, highest, last, now int64) error {
 	s.lostMu.Lock()
 	s.lost = append(s.lost, lost...)
 	s.lostMu.Unlock()
-	if len(lost) == 0 && highest >= last && (len(news) == 0 || news[0].Number > last) {
-		return nil // what took a fact's place was only too far on to be read with it
+	if len(lost) == 0 && highest >= last && (len(news) == 0 || news[0].Number > last) && mayBeOver(&recent[len(recent)-1], onTokens(has), now) {
+		return nil // what took the last fact's place was only too far on to be read with it
 	}
 	s.observer.Alarm("store_lost_facts", fmt.Sprint(len(lost)))
 	s.log.Error("the store has lost revocations, as in a failover; they are added again", "lost", len(lost), "highest", highest, "known", last)
