@@ -48,8 +48,8 @@ func (s *scale) bareStores(ctx context.Context) error {
 
 // bareFloor runs the floor's own loop, which answers in JSON.
 func (s *scale) bareFloor(ctx context.Context, one *sized, more ...string) (figure, error) {
-	name, db := "floor", filepath.Join(one.dir, "floor-0.db")
-	args := []string{"-keys"}
+	name, db := "floor", filepath.Join(one.dir, "floor-1.db")
+	args := append([]string{"-keys"}, tuning...)
 	if s.store == "postgres" {
 		name, db, args = "pgfloor", one.floorDSN, nil
 	}
