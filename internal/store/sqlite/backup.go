@@ -184,7 +184,10 @@ func (v *dumpView) Close() error {
 	_, err := v.c.exec("ROLLBACK") // it only read
 	err = errors.Join(err, v.c.close())
 	v.c = nil
-	return errors.Join(err, v.s.carryOver())
+	if cerr := v.s.carryOver(); cerr != nil { // the dump is whole, and the writer will carry the log over
+		v.s.log.Warn("store: carrying the log over after a dump", "err", cerr)
+	}
+	return err
 }
 
 // carryOver brings the log into the file on a connection of its own, while the

@@ -66,11 +66,12 @@ func (s *Store) noteWrite(err error) {
 	}
 }
 
-// refusals sees to it that transactions that fail one after the other make a
-// line a second and not thousands.
+// refusals sees to it that transactions that fail one after the other, or every
+// other one, make two lines a second at most and not thousands.
 type refusals struct {
-	last          int64 // when the last line was written, Unix milliseconds
-	groups, steps int   // since then, without one
+	last          int64 // when the last one was said, Unix milliseconds
+	said          bool  // and not yet that it is over
+	groups, steps int   // unsaid since then
 }
 
 func (r *refusals) note(log *slog.Logger, now int64, steps int, err error) {
@@ -80,12 +81,15 @@ func (r *refusals) note(log *slog.Logger, now int64, steps int, err error) {
 		return
 	}
 	log.Error("store: a transaction failed; its steps were refused", "steps", steps, "unsaid_transactions", r.groups, "unsaid_steps", r.steps, "err", err)
-	*r = refusals{last: now}
+	*r = refusals{last: now, said: true}
 }
 
 func (r *refusals) end(log *slog.Logger) {
+	if !r.said {
+		return
+	}
 	log.Info("store: writes work again", "unsaid_transactions", r.groups, "unsaid_steps", r.steps)
-	*r = refusals{}
+	*r = refusals{last: r.last}
 }
 
 // GiveUpBallast makes room on the disk for what ends something. It says

@@ -11,30 +11,18 @@ import (
 	"github.com/sallyport/sallyport/internal/store/storetest"
 )
 
-func onSmallDisk(t *testing.T, size string) (dir string, s *Store) {
-	t.Helper()
-	dir = t.TempDir()
-	if err := storetest.MountSmallDisk(t, dir, "mode=700,size="+size); err != nil {
+// TestLogFitsSmallDisk: where little is free the log is carried over before it
+// has filled the disk by itself.
+func TestLogFitsSmallDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := storetest.MountSmallDisk(t, dir, "mode=700,size=40m"); err != nil {
 		t.Skip("a small disk needs the right to mount:", err)
 	}
 	s, err := Open(t.Context(), Config{Dir: dir + "/data", Create: true, Now: testClock, Ballast: 4 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { closing(t, s) })
-	return dir, s
-}
-
-// write writes some pages, always the same ones.
-func write(t *testing.T, s *Store, i int) error {
-	t.Helper()
-	return s.MetaSet(t.Context(), &core.MetaSetParams{Name: "test", Value: strings.Repeat(string(rune('a'+i%26)), 40_000)})
-}
-
-// TestLogFitsSmallDisk: where little is free the log is carried over before it
-// has filled the disk by itself.
-func TestLogFitsSmallDisk(t *testing.T) {
-	_, s := onSmallDisk(t, "40m")
+	defer closing(t, s)
 	for i := range 1500 { // 66 MB of log
 		if err := write(t, s, i); err != nil {
 			t.Fatalf("write %d, with %d KiB free: %v", i+1, freeBytes(s.path)>>10, err)
@@ -43,6 +31,12 @@ func TestLogFitsSmallDisk(t *testing.T) {
 	if free := freeBytes(s.path); free < 8<<20 {
 		t.Errorf("only %d KiB are free", free>>10)
 	}
+}
+
+// write writes some pages, always the same ones.
+func write(t *testing.T, s *Store, i int) error {
+	t.Helper()
+	return s.MetaSet(t.Context(), &core.MetaSetParams{Name: "test", Value: strings.Repeat(string(rune('a'+i%26)), 40_000)})
 }
 
 // TestLogLength: what it is by is looked at with each commit, on a full disk
@@ -61,14 +55,10 @@ func TestLogLength(t *testing.T) {
 			t.Errorf("%s the log is carried over after %d pages, want %d: %v", when, got, want, err)
 		}
 	}
-	for free, want := range map[int64]int32{0: shortLog, scarceRoom - 1: shortLog, scarceRoom: autocheckpoint} {
-		s.scarce.Store(free < scarceRoom)
-		if got := s.wantedLog(); got != want {
-			t.Errorf("with %d bytes free the log is carried over after %d pages, want %d", free, got, want)
-		}
+	if wantedLog(true, true, true) != 0 || wantedLog(false, true, true) != shortLog || wantedLog(false, false, true) != loadCheckpoint {
+		t.Error("a dump comes before little room, and that before loading")
 	}
-	s.scarce.Store(freeBytes(s.path) < scarceRoom)
-	usual := s.wantedLog() // of this machine
+	usual := wantedLog(false, freeBytes(s.path) < scarceRoom, false) // on this machine
 	check("usually", usual)
 	one, err := s.Snapshot(t.Context())
 	if err != nil {
@@ -85,11 +75,11 @@ func TestLogLength(t *testing.T) {
 	check("beside one dump", 0)
 	_ = s.single(t.Context(), func(*tx) error { panic("this connection is in doubt") })
 	check("on a new connection beside a dump", 0)
-	s.room.ballast = &ballast{} // gone: ordinary steps are turned away
+	ballastIs(s, &ballast{}) // gone: ordinary steps are turned away
 	if err := two.Close(); err != nil {
 		t.Errorf("a dump that ends on a full disk: %v", err)
 	}
-	s.room.ballast = nil
+	ballastIs(s, nil)
 	check("after the dumps", usual)
 	if err := s.BeginLoad(t.Context(), "m"); err != nil {
 		t.Fatal(err)
@@ -103,11 +93,20 @@ func TestLogLength(t *testing.T) {
 	check("after loading", usual)
 }
 
+// ballastIs puts a ballast in the place of the store's.
+func ballastIs(s *Store, b *ballast) {
+	s.room.mu.Lock()
+	defer s.room.mu.Unlock()
+	s.room.ballast = b
+}
+
 // TestBallastIsForEndings: ordinary steps that were handed over before the
 // ballast was given up do not get the room it made, and one ending among others
 // is tried alone when there is no ballast.
 func TestBallastIsForEndings(t *testing.T) {
-	_, s := onSmallDisk(t, "40m")
+	s := openAt(t, t.TempDir())
+	defer closing(t, s)
+	ballastIs(s, &ballast{path: t.TempDir() + "/ballast", size: 1 << 60, held: true}) // there is never room for it again
 	ordinary, vital := make(chan error, 1), make(chan error, 1)
 	run := func(*tx) error { return nil }
 	if !s.GiveUpBallast() {
@@ -142,6 +141,10 @@ func TestRefusalsSaidOnceASecond(t *testing.T) {
 		r.note(log, at, 2, failed)
 	}
 	r.end(log)
+	for at := range int64(700) { // a disk on the brink
+		r.note(log, 300+at, 2, failed) // the last line of these was at 100
+		r.end(log)
+	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 4 {
 		t.Fatalf("%d lines:\n%s", len(lines), out.String())

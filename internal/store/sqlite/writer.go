@@ -307,15 +307,15 @@ func (s *Store) begin() error {
 	return nil
 }
 
-// wantedLog is after how many pages of log it is to be carried over now; 0 is
-// not at all.
-func (s *Store) wantedLog() int32 {
+// wantedLog is after how many pages of log it is to be carried over; 0 is not
+// at all, so that it is beside the writer when a dump has ended.
+func wantedLog(dumping, scarce, loading bool) int32 {
 	switch {
-	case s.dumps.n.Load() > 0:
+	case dumping:
 		return 0
-	case s.scarce.Load():
+	case scarce:
 		return shortLog
-	case s.loading.Load():
+	case loading:
 		return loadCheckpoint
 	}
 	return autocheckpoint
@@ -324,7 +324,7 @@ func (s *Store) wantedLog() int32 {
 // setLogLength tells SQLite. It is done with each transaction, by the only one
 // who commits, because what wants another length may begin and end at any time.
 func (s *Store) setLogLength() {
-	if want := s.wantedLog(); want != s.logLength {
+	if want := wantedLog(s.dumps.n.Load() > 0, s.scarce.Load(), s.loading.Load()); want != s.logLength {
 		lib.Xsqlite3_wal_autocheckpoint(s.writer.tls, s.writer.db, want) // it cannot fail
 		s.logLength = want
 	}
