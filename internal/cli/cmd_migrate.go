@@ -149,7 +149,11 @@ func (c *migrateStoreCmd) undo(e *env, from, to string) error {
 		e.printf("%s could not be asked: make sure that nobody serves it any more.\n", plain(r.To))
 	}
 	if r.Confirm {
-		e.print("What was revoked in the new store has to be said to this one, as after a restore. Before `sallyport serve`:\n  sallyport restore confirm" + plain(e.again()) + " --facts FILE    the facts journal of each node that served the new store\n")
+		where := e.again()
+		if dir, is := strings.CutPrefix(r.From, "sqlite:"); is && e.global.Data == "" {
+			where += " --data " + shellWord(dir) // it may have been done from another folder
+		}
+		e.print("What was revoked in the new store has to be said to this one, as after a restore. Before `sallyport serve`, and without the new store in the environment or the configuration:\n  sallyport restore confirm" + plain(where) + " --facts FILE    the facts journal of each node that served the new store\n")
 	}
 	return nil
 }

@@ -78,14 +78,14 @@ type MovedError struct{ Move }
 func (e *MovedError) Error() string {
 	undo := "sallyport migrate-store --undo --from " + e.From
 	if e.DoneAt == 0 {
-		return fmt.Sprintf("the store %s is being moved to %s since %s. Finish that: sallyport migrate-store --from %s --to %s. Or give it up: %s",
+		return fmt.Sprintf("the store %s is being moved to %s since %s. Finish that: sallyport migrate-store --from %s --to %s. Or give it up: %s (docs/moving.md)",
 			e.From, e.To, day(e.BeganAt), e.From, e.To, undo)
 	}
 	by := "--store"
 	if dir, is := strings.CutPrefix(e.To, "sqlite:"); is {
 		by, undo = "--data "+dir, undo+" --to "+e.To // what has a password is better named by the configuration
 	}
-	return fmt.Sprintf("the store %s was moved to %s on %s; serve that one (%s, docs/moving.md). To go back: %s", e.From, e.To, day(e.DoneAt), by, undo)
+	return fmt.Sprintf("the store %s was moved to %s on %s; serve that one (%s). To go back: %s (docs/moving.md)", e.From, e.To, day(e.DoneAt), by, undo)
 }
 
 func day(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02 15:04:05 UTC") }
